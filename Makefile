@@ -1,0 +1,42 @@
+# Tributary from its sources. `make help` says what there is.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+
+# Cargo is found where rustup puts it, also in a shell that has not been told yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# One target folder for everything, outside the tree: a fresh clone compiles nothing that is already there.
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
+export CARGO_TARGET_DIR ?= $(cache)/target
+
+# Everything is built with the release profile, so that demo, tests and benchmarks share what is compiled.
+CARGO_BUILD := cargo build --release --locked --bin tributary
+CARGO_TEST := cargo test --release --locked --workspace
+CARGO_BENCH := cargo bench --locked
+
+.PHONY: help demo test bench check ci
+
+help: ## Shows this list
+	@echo 'make TARGET, where TARGET is'
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || true
+
+demo: ## Starts Tributary on sample traffic and shows what happens; ONCE=1 ends when the sample is through
+	@.ci/install build
+	@$(CARGO_BUILD)
+	@"$(CARGO_TARGET_DIR)/release/tributary" demo $(if $(filter 1,$(ONCE)),--once)
+
+test: ## Runs all tests, those against a real Apache Kafka included; FILTER=kafka runs those whose name holds that
+	@.ci/install test
+	@$(CARGO_TEST) -- $(FILTER)
+
+bench: ## Measures throughput, latency, memory and restart, beside a plain loop over hash maps
+	@.ci/install build kafka
+	@$(CARGO_BENCH)
+
+check: ## Formatting and lints, as CI has them
+	@.ci/install build
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+ci: ## All that has to pass before a change lands
+	@.ci/run

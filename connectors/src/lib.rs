@@ -1,0 +1,4 @@
+//! How bytes come in and go out: logs, processing, destinations. Nothing here knows a dataflow.
+
+pub mod log;
+pub mod process;

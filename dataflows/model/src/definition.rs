@@ -1,0 +1,176 @@
+//! What a user defines: identity rules, computed traits, segments, destinations, triggers.
+//!
+//! These are the *checked* forms. How they are written in YAML, and what is said of a mistake, is the
+//! configuration's business.
+
+use crate::Normalise;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// All definitions together. Ids are the keys; each is unique across the folder.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions {
+    /// How identifiers become customers.
+    pub identity: IdentityRules,
+    /// Computed traits by name.
+    pub traits: BTreeMap<String, ComputedTrait>,
+    /// Segments by id.
+    pub segments: BTreeMap<String, Segment>,
+    /// Destinations by id.
+    pub destinations: BTreeMap<String, Destination>,
+    /// Triggers by id.
+    pub triggers: BTreeMap<String, Trigger>,
+}
+
+/// How identifiers become customers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRules {
+    /// Namespaces by name; `user_id` and `anonymous_id` are always there.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Values that identify nobody: exact texts, or patterns that begin with `re:`.
+    pub block: Vec<String>,
+}
+
+impl Default for IdentityRules {
+    /// `user_id` first, `anonymous_id` last, nothing blocked.
+    fn default() -> Self {
+        let namespace = |priority| Namespace { priority, ..Namespace::default() };
+        Self {
+            namespaces: BTreeMap::from([
+                ("user_id".to_owned(), namespace(1)),
+                ("anonymous_id".to_owned(), namespace(9)),
+            ]),
+            block: Vec::new(),
+        }
+    }
+}
+
+/// One kind of identifier.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Smaller is better: an event belongs to the best identifier it carries, a profile is named by its best.
+    pub priority: u8,
+    /// How many of this namespace one profile may hold; more split it.
+    pub max_per_profile: Option<u32>,
+    /// For each better namespace: linked to more than so many of its identifiers, this one is shared.
+    pub shared_after: BTreeMap<String, u32>,
+    /// How values are made equal.
+    pub normalise: Normalise,
+    /// Where else in an event its values stand, as `traits.email` or `context.traits.email`.
+    pub from: Vec<String>,
+}
+
+/// A named expression.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputedTrait {
+    /// SQL, as `sum(properties.total) FILTER (WHERE event = 'Order Completed')`.
+    pub expression: String,
+}
+
+/// A named condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// For people; the id where none is given.
+    pub name: String,
+    /// SQL that is true for members.
+    #[serde(rename = "where")]
+    pub condition: String,
+}
+
+/// Where triggers go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// An HTTP endpoint, signed as Standard Webhooks says.
+    Webhook(WebhookDestination),
+    /// A Kafka topic, written in transactions.
+    Kafka(KafkaDestination),
+}
+
+/// An HTTP endpoint.
+#[derive(Clone, Debug)]
+pub struct WebhookDestination {
+    /// `http` or `https`.
+    pub url: String,
+    /// Signs each delivery where set.
+    pub secret: Option<Secret>,
+    /// Whether loopback and private addresses may be called.
+    pub allow_private: bool,
+    /// How long one attempt may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Attempts before the message is dead.
+    pub max_attempts: u32,
+    /// Deliveries under way at once.
+    pub concurrency: usize,
+}
+
+/// A Kafka topic.
+#[derive(Clone, Debug)]
+pub struct KafkaDestination {
+    /// The topic that messages are written to, keyed by profile id.
+    pub topic: String,
+    /// Another cluster than the log's.
+    pub bootstrap_servers: Option<String>,
+}
+
+/// Bytes that must never be shown: printing one prints `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Keeps bytes secret.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes themselves, for signing and comparing only.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// When to say what to whom.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// What sets it off.
+    pub on: On,
+    /// What is sent where.
+    pub send: Send,
+}
+
+/// What sets a trigger off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum On {
+    /// A customer comes into a segment.
+    Enter {
+        /// The segment's id.
+        segment: String,
+    },
+    /// A customer leaves a segment.
+    Exit {
+        /// The segment's id.
+        segment: String,
+    },
+    /// A customer does something.
+    Event {
+        /// The name of a track event.
+        event: String,
+        /// A SQL condition on the event, where not every such event counts.
+        condition: Option<String>,
+    },
+}
+
+/// What is sent where.
+#[derive(Clone, Debug)]
+pub struct Send {
+    /// The destination's id.
+    pub to: String,
+    /// A Jinja template over `profile`, `traits`, `computed`, `segment`, `event`, `trigger`.
+    pub body: String,
+}

@@ -1,0 +1,22 @@
+//! Every bound on what one event, identifier or customer may hold, and why it is what it is.
+
+/// One event's bytes: the Segment spec's 32 KB.
+pub const EVENT_BYTES: usize = 32 * 1024;
+/// One `/v1/batch` body's bytes: the Segment spec's 500 KB.
+pub const BATCH_BYTES: usize = 500 * 1024;
+/// A batch's events: the Segment spec's 2,500.
+pub const BATCH_EVENTS: usize = 2_500;
+/// A `messageId`'s characters: Segment's limit.
+pub const MESSAGE_ID_CHARS: usize = 100;
+/// An event name's characters; a longer one is a value that slipped into a name.
+pub const EVENT_NAME_CHARS: usize = 200;
+/// An identifier's characters; a longer one is no identifier but a payload.
+pub const IDENTIFIER_CHARS: usize = 500;
+/// Nesting of objects and arrays in an event; deeper ones are attacks on parsers, not events.
+pub const JSON_DEPTH: usize = 32;
+/// Traits that one identifier keeps: Segment Unify's 300.
+pub const TRAITS_PER_IDENTIFIER: usize = 300;
+/// An event may be dated at most this far after its arrival: a clock that is a day off is a broken clock.
+pub const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
+/// The earliest timestamp taken: 1970-01-02. A zero or negative one is a client without a clock.
+pub const EARLIEST_MS: i64 = 24 * 60 * 60 * 1000;

@@ -1,0 +1,18 @@
+//! All that leaves the dataflow, as one kind of record: so an epoch's outputs can be committed as one.
+
+use serde::{Deserialize, Serialize};
+use tributary_model::{IdentifierId, ProfileId};
+
+/// A segment's index in the compiled program.
+pub type SegmentIndex = u16;
+
+/// Something that is true as of an epoch; a change of it comes as one −1 and one +1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Output {
+    /// This identifier belongs to this profile.
+    Owner(IdentifierId, ProfileId),
+    /// This profile is in this segment.
+    Member(ProfileId, SegmentIndex),
+    /// This segment has so many members; a segment without members has no count.
+    Count(SegmentIndex, i64),
+}

@@ -1,0 +1,80 @@
+//! A program made ready for events: which aggregates and traits an event can touch, and where each has its slot.
+
+use super::features::{FeatureValues, Features, Pick, Slot, Slots};
+use crate::segments::{Aggregate, AggregateFunction, Evaluation, Program};
+use std::collections::HashMap;
+
+/// One trait path that expressions read.
+#[derive(Clone, Debug)]
+pub struct TraitSlot {
+    /// Where its value stands in the features.
+    pub slot: Slot,
+    /// The rest of the path below the top-level trait; empty for the trait itself.
+    pub below: Vec<String>,
+}
+
+/// The program with its indexes.
+#[derive(Debug)]
+pub struct Plan {
+    /// The compiled definitions.
+    pub program: Program,
+    /// Where each aggregate and trait has its slot.
+    pub slots: Slots,
+    by_event: HashMap<String, Vec<usize>>,
+    any_event: Vec<usize>,
+    by_trait: HashMap<String, Vec<TraitSlot>>,
+    by_id: HashMap<u64, usize>,
+}
+
+impl Plan {
+    /// Indexes a program.
+    pub fn new(program: Program) -> Self {
+        let picks = program.aggregates.iter().map(|aggregate| match aggregate.function {
+            AggregateFunction::Count | AggregateFunction::Sum => Pick::Additive,
+            AggregateFunction::Min | AggregateFunction::First => Pick::First,
+            AggregateFunction::Max | AggregateFunction::Last => Pick::Last,
+        });
+        let slots = Slots { picks: picks.collect() };
+        let mut by_event: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut any_event = Vec::new();
+        for (index, aggregate) in program.aggregates.iter().enumerate() {
+            match aggregate.event_name() {
+                Some(event) => by_event.entry(event.to_owned()).or_default().push(index),
+                None => any_event.push(index),
+            }
+        }
+        let mut by_trait: HashMap<String, Vec<TraitSlot>> = HashMap::new();
+        for (index, path) in program.trait_paths.iter().enumerate() {
+            let mut steps = path.split('.').map(str::to_owned);
+            if let Some(root) = steps.next() {
+                let slot = slots.trait_path(index);
+                by_trait.entry(root).or_default().push(TraitSlot { slot, below: steps.collect() });
+            }
+        }
+        let by_id = program.aggregates.iter().enumerate().map(|(index, aggregate)| (aggregate.id, index)).collect();
+        Self { program, slots, by_event, any_event, by_trait, by_id }
+    }
+
+    /// The aggregates that an event of this name can change, with their indexes.
+    pub fn touched_by<'a>(&'a self, event: Option<&str>) -> impl Iterator<Item = (usize, &'a Aggregate)> {
+        let named = event.and_then(|event| self.by_event.get(event)).map(Vec::as_slice).unwrap_or_default();
+        let indexes = self.any_event.iter().chain(named).copied();
+        indexes.filter_map(|index| self.program.aggregates.get(index).map(|aggregate| (index, aggregate)))
+    }
+
+    /// The slots that a top-level trait feeds.
+    pub fn trait_slots(&self, name: &str) -> &[TraitSlot] {
+        self.by_trait.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The aggregate that a stored id names, if the definitions still have it.
+    pub fn aggregate(&self, id: u64) -> Option<(usize, &Aggregate)> {
+        let index = *self.by_id.get(&id)?;
+        self.program.aggregates.get(index).map(|aggregate| (index, aggregate))
+    }
+
+    /// All computed traits and memberships of a customer with these features.
+    pub fn evaluate(&self, features: &Features) -> Evaluation {
+        self.program.evaluate(&FeatureValues { slots: &self.slots, features })
+    }
+}

@@ -1,0 +1,62 @@
+//! Sliding windows as buckets: exact to one granule, and small whatever the number of events.
+//!
+//! An event at `t` counts until its whole bucket has left the window: it is in at `now` while
+//! `end of bucket + length > now`. So nothing leaves early, and it leaves at most one granule late.
+
+use crate::segments::Window;
+use serde::{Deserialize, Serialize};
+use tributary_model::Millis;
+
+/// The number of the bucket that holds an instant.
+pub fn bucket(window: &Window, at: Millis) -> i64 {
+    at.div_euclid(window.granule_ms)
+}
+
+/// When a bucket has left the window.
+pub fn expires(window: &Window, bucket: i64) -> Millis {
+    bucket.saturating_add(1).saturating_mul(window.granule_ms).saturating_add(window.length_ms)
+}
+
+/// Partial aggregates by bucket, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buckets<P>(Vec<(i64, P)>);
+
+impl<P> Default for Buckets<P> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<P: Clone> Buckets<P> {
+    /// Whether no bucket is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Combines a partial into its bucket.
+    pub fn merge(&mut self, bucket: i64, partial: &P, combine: impl FnOnce(&mut P, &P)) {
+        match self.0.binary_search_by_key(&bucket, |(at, _)| *at) {
+            Ok(at) => {
+                if let Some((_, held)) = self.0.get_mut(at) {
+                    combine(held, partial);
+                }
+            }
+            Err(at) => self.0.insert(at, (bucket, partial.clone())),
+        }
+    }
+
+    /// Drops what has left the window.
+    pub fn expire(&mut self, window: &Window, now: Millis) {
+        self.0.retain(|(bucket, _)| expires(window, *bucket) > now);
+    }
+
+    /// When the oldest bucket leaves.
+    pub fn next_expiry(&self, window: &Window) -> Option<Millis> {
+        self.0.first().map(|(bucket, _)| expires(window, *bucket))
+    }
+
+    /// What the buckets hold, oldest first.
+    pub fn partials(&self) -> impl Iterator<Item = &P> {
+        self.0.iter().map(|(_, partial)| partial)
+    }
+}

@@ -1,0 +1,150 @@
+//! Aggregates: what is kept of a customer's events.
+
+use super::event::{EventColumn, EventTree, OneEvent};
+use super::literal::interval_text;
+use super::syntax::Comparison;
+use super::tree::{Test, Tree, conjoined};
+pub use super::window::Window;
+use std::fmt::{self, Display};
+use tributary_model::{Event, Value};
+
+/// What is kept. An average is the sum and the count of one [`Sum`](Self::Sum).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AggregateFunction {
+    /// How many events, or values that are not NULL.
+    Count,
+    /// The sum of the numbers, and how many they are.
+    Sum,
+    /// The smallest value.
+    Min,
+    /// The largest value.
+    Max,
+    /// The value of the earliest event that has one; ties by message id.
+    First,
+    /// The value of the latest event that has one; ties by message id.
+    Last,
+}
+
+impl Display for AggregateFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::First => "first",
+            Self::Last => "last",
+        })
+    }
+}
+
+/// One aggregate; the same in every definition that needs it.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    /// Names it in stored state: the same for the same text in every version and on every machine.
+    pub id: u64,
+    /// Its canonical text, as `sum(properties.total) FILTER (WHERE event = 'Order Completed')`.
+    pub text: String,
+    /// What is kept.
+    pub function: AggregateFunction,
+    /// How far back it looks; `None` is all time.
+    pub window: Option<Window>,
+    argument: Option<EventTree>,
+    filter: Option<EventTree>,
+    event_name: Option<String>,
+}
+
+impl Aggregate {
+    /// An aggregate of `argument`, or of whole events where there is none, over the events that meet all `filters`.
+    pub(super) fn new(
+        function: AggregateFunction,
+        argument: Option<EventTree>,
+        filters: Vec<EventTree>,
+        window: Option<Window>,
+    ) -> Self {
+        let event_name = filters.iter().find_map(event_name).map(str::to_owned);
+        let text = Canonical { function, argument: argument.as_ref(), filters: &filters, window }.to_string();
+        let filter = (!filters.is_empty()).then(|| Tree::test(Test::All(filters)));
+        Self { id: fnv1a(text.as_bytes()), text, function, window, argument, filter, event_name }
+    }
+
+    /// The name that an event must have to be seen; `None` where the filter does not ask for one.
+    ///
+    /// Only a condition `event = '…'` that is joined to all others by AND is one that asks.
+    pub fn event_name(&self) -> Option<&str> {
+        self.event_name.as_deref()
+    }
+
+    /// What the event adds: `None` where the filter is not true, or the argument is NULL or, for a sum, no number.
+    ///
+    /// `count(*)` gives `true`. The window is not looked at.
+    pub fn observe(&self, event: &Event) -> Option<Value> {
+        let source = OneEvent(event);
+        if self.filter.as_ref().is_some_and(|filter| filter.truth(&source) != Some(true)) {
+            return None;
+        }
+        let Some(argument) = &self.argument else { return Some(Value::Bool(true)) };
+        let value = argument.datum(&source).into_value();
+        match (self.function, &value) {
+            (_, Value::Null) => None,
+            (AggregateFunction::Sum, Value::Number(_)) => Some(value),
+            (AggregateFunction::Sum, _) => None,
+            _ => Some(value),
+        }
+    }
+}
+
+/// The name that a condition asks an event to have.
+fn event_name(condition: &EventTree) -> Option<&str> {
+    let Tree::Test(test) = condition else { return None };
+    match &**test {
+        Test::Compare(Comparison::Equal, Tree::Leaf(EventColumn::Event), Tree::Constant(Value::Text(name)))
+        | Test::Compare(Comparison::Equal, Tree::Constant(Value::Text(name)), Tree::Leaf(EventColumn::Event)) => {
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
+struct Canonical<'a> {
+    function: AggregateFunction,
+    argument: Option<&'a EventTree>,
+    filters: &'a [EventTree],
+    window: Option<Window>,
+}
+
+impl Display for Canonical<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.argument {
+            Some(argument) => write!(f, "{}({argument})", self.function)?,
+            None => write!(f, "{}(*)", self.function)?,
+        }
+        if self.filters.is_empty() && self.window.is_none() {
+            return Ok(());
+        }
+        f.write_str(" FILTER (WHERE ")?;
+        conjoined(f, self.filters, " AND ")?;
+        if let Some(window) = self.window {
+            let and = if self.filters.is_empty() { "" } else { " AND " };
+            write!(f, "{and}timestamp > now() - INTERVAL '{}'", interval_text(window.length_ms))?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// FNV-1a in 64 bits: written out, since stored state relies on it for ever.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fnv1a;
+
+    #[test]
+    fn ids_are_those_of_the_published_hash() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

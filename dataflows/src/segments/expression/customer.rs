@@ -1,0 +1,313 @@
+//! What an expression sees of a customer: traits, computed traits, segments, and aggregates of events.
+
+use super::aggregate::{Aggregate, AggregateFunction};
+use super::check::{self, Scope};
+use super::datum::Datum;
+use super::evaluate::Source;
+use super::event::EventScope;
+use super::functions;
+use super::problem::{Position, Problem, suggestion};
+use super::syntax::{Arguments, Call, Kind, Step, Syntax};
+use super::tree::Tree;
+use super::types::{Type, Typed};
+use super::window;
+use crate::segments::ProfileValues;
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+use std::fmt;
+use tributary_model::Value;
+
+/// Slots are 16 bits wide in the state; some are left for what is not an expression's.
+const SLOTS: usize = 60_000;
+
+/// What is read of a customer, by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CustomerColumn {
+    Trait(usize),
+    Computed(usize),
+    InSegment(usize),
+    Count(usize),
+    Sum(usize),
+    Average(usize),
+    Value(usize),
+}
+
+/// An expression over one customer.
+pub(crate) type CustomerTree = Tree<CustomerColumn>;
+
+/// For debugging; only event expressions have a canonical text that anything relies on.
+impl fmt::Display for CustomerColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// All that expressions refer to, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) trait_paths: Vec<String>,
+    /// Computed traits by name: their index and type once they are checked.
+    pub(crate) computed: BTreeMap<String, Option<(usize, Type)>>,
+    /// Segments by id: their index once they are checked.
+    pub(crate) segments: BTreeMap<String, Option<usize>>,
+    aggregates_by_id: BTreeMap<u64, usize>,
+    traits_by_path: BTreeMap<String, usize>,
+}
+
+impl Registry {
+    fn has_room(&self) -> Result<(), String> {
+        if self.aggregates.len() + self.trait_paths.len() < SLOTS {
+            return Ok(());
+        }
+        Err(format!("all definitions together read more than {SLOTS} traits and aggregates; remove some definitions"))
+    }
+
+    fn trait_slot(&mut self, path: String) -> Result<usize, String> {
+        if let Some(slot) = self.traits_by_path.get(&path) {
+            return Ok(*slot);
+        }
+        self.has_room()?;
+        let slot = self.trait_paths.len();
+        self.trait_paths.push(path.clone());
+        self.traits_by_path.insert(path, slot);
+        Ok(slot)
+    }
+
+    fn aggregate_slot(&mut self, aggregate: Aggregate) -> Result<usize, String> {
+        if let Some(slot) = self.aggregates_by_id.get(&aggregate.id) {
+            let same = self.aggregates.get(*slot).is_some_and(|known| known.text == aggregate.text);
+            return if same {
+                Ok(*slot)
+            } else {
+                Err("this aggregate's name in the state is taken by another one; turn two of its conditions round"
+                    .to_owned())
+            };
+        }
+        self.has_room()?;
+        let slot = self.aggregates.len();
+        self.aggregates_by_id.insert(aggregate.id, slot);
+        self.aggregates.push(aggregate);
+        Ok(slot)
+    }
+}
+
+/// Resolves a customer's names, and registers what they read.
+#[derive(Debug)]
+pub(crate) struct CustomerScope<'a>(pub(crate) &'a mut Registry);
+
+impl Scope for CustomerScope<'_> {
+    type Leaf = CustomerColumn;
+
+    fn column(&mut self, steps: &[Step]) -> Result<Typed<CustomerColumn>, String> {
+        let Some((root, below)) = steps.split_first() else { return Err("a name is missing; write one".to_owned()) };
+        let name = root.folded();
+        if below.is_empty() {
+            return match self.0.computed.get(&name) {
+                Some(Some((index, is))) => Ok(Typed::new(Tree::Leaf(CustomerColumn::Computed(*index)), *is)),
+                Some(None) => Ok(Typed::mistaken()),
+                None => Err(self.unknown_name(root, &name)),
+            };
+        }
+        if name != "traits" {
+            return Err(self.unknown_path(&name, steps));
+        }
+        if let Some(step) = below.iter().find(|step| step.text.is_empty() || step.text.contains('.')) {
+            return Err(format!("a trait named \"{}\" cannot be read; send it under a name without a dot", step.text));
+        }
+        let path = below.iter().map(|step| step.text.as_str()).collect::<Vec<_>>().join(".");
+        Ok(Typed::new(Tree::Leaf(CustomerColumn::Trait(self.0.trait_slot(path)?)), Type::Dynamic))
+    }
+
+    fn call(
+        &mut self,
+        call: &Call,
+        at: Position,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Result<Typed<CustomerColumn>, String>> {
+        match call.name.as_str() {
+            "now" => Some(Err(functions::NOW.to_owned())),
+            "in_segment" => Some(self.in_segment(call)),
+            name if functions::is_aggregate(name) => Some(self.aggregate(call, at, problems)),
+            _ => None,
+        }
+    }
+}
+
+impl CustomerScope<'_> {
+    fn unknown_name(&self, root: &Step, name: &str) -> String {
+        match name {
+            "traits" => "`traits` holds many values; write the name of one behind it, as traits.country".to_owned(),
+            "now" => functions::NOW.to_owned(),
+            "event" | "type" | "timestamp" | "properties" | "context" => of_events(name),
+            _ if root.quoted && name.contains(|c: char| c.is_uppercase() || c.is_whitespace()) => {
+                format!("there is no computed trait \"{name}\"; text stands in single quotes, as '{name}'")
+            }
+            _ => {
+                let hint = suggestion(name, self.0.computed.keys().map(String::as_str));
+                if hint.contains("did you mean") {
+                    return format!("there is no computed trait `{name}`{hint}");
+                }
+                format!(
+                    "there is no computed trait `{name}`; a trait that was sent is written traits.{}{hint}",
+                    root.text
+                )
+            }
+        }
+    }
+
+    fn unknown_path(&self, name: &str, steps: &[Step]) -> String {
+        let below: Vec<_> = steps.iter().skip(1).map(|step| step.text.as_str()).collect();
+        let below = below.join(".");
+        match name {
+            "properties" | "context" => of_events(&format!("{name}.{below}")),
+            "computed" => format!("a computed trait is written by its name alone; write {below}"),
+            _ => {
+                let hint = suggestion(name, ["traits", "properties", "context"]);
+                let mend = if hint.contains("did you mean") {
+                    hint
+                } else {
+                    "; a customer's traits are written traits.…, an event's properties within an aggregate properties.…"
+                        .to_owned()
+                };
+                format!("there is nothing named `{name}` with parts{mend}")
+            }
+        }
+    }
+
+    fn in_segment(&mut self, call: &Call) -> Result<Typed<CustomerColumn>, String> {
+        let Some(id) = segment_named(call) else {
+            return Err("in_segment takes the id of one segment; write in_segment('vip')".to_owned());
+        };
+        match self.0.segments.get(id) {
+            Some(Some(index)) => Ok(Typed::new(Tree::Leaf(CustomerColumn::InSegment(*index)), Type::Bool)),
+            Some(None) => Ok(Typed::mistaken()),
+            None => {
+                let hint = suggestion(id, self.0.segments.keys().map(String::as_str));
+                let mend = if hint.is_empty() { "; define it under `segments`".to_owned() } else { hint };
+                Err(format!("there is no segment `{id}`{mend}"))
+            }
+        }
+    }
+
+    fn aggregate(
+        &mut self,
+        call: &Call,
+        at: Position,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Typed<CustomerColumn>, String> {
+        let name = call.name.as_str();
+        let before = problems.len();
+        let argument = match &call.arguments {
+            Arguments::Star if name == "count" => None,
+            Arguments::Star => return Err(format!("`*` stands only in count(*); write {name}(properties.total)")),
+            Arguments::List(list) => match list.as_slice() {
+                [argument] => {
+                    let typed = check::value(&mut EventScope::Aggregate, argument, problems);
+                    if let Some(message) = unfit(name, argument, typed.is) {
+                        problems.push(Problem::new(argument.at, message));
+                    }
+                    Some(typed)
+                }
+                [] if name == "count" => return Err("count() counts nothing; write count(*)".to_owned()),
+                list => {
+                    let count = list.len();
+                    return Err(format!("{name}(…) takes one value, not {count}; write {name}(properties.total)"));
+                }
+            },
+        };
+        let mut window = None;
+        let mut filters = Vec::new();
+        if let Some(filter) = &call.filter {
+            let (edge, conditions) = window::split(filter, problems);
+            window = edge;
+            let checked = |condition: &&Syntax| check::condition(&mut EventScope::Aggregate, condition, problems);
+            filters = conditions.iter().map(checked).collect();
+        }
+        if problems.len() > before {
+            return Ok(Typed::mistaken());
+        }
+        let is = argument.as_ref().map_or(Type::Bool, |argument| argument.is);
+        let (function, is) = match name {
+            "count" => (AggregateFunction::Count, Type::Number),
+            "sum" | "avg" => (AggregateFunction::Sum, Type::Number),
+            "min" => (AggregateFunction::Min, is),
+            "max" => (AggregateFunction::Max, is),
+            "first" | "first_value" => (AggregateFunction::First, is),
+            _ => (AggregateFunction::Last, is),
+        };
+        let aggregate = Aggregate::new(function, argument.map(|argument| argument.tree), filters, window);
+        let slot = self.0.aggregate_slot(aggregate).map_err(|message| format!("{message} (line {})", at.line))?;
+        let column = match (name, function) {
+            ("avg", _) => CustomerColumn::Average(slot),
+            (_, AggregateFunction::Count) => CustomerColumn::Count(slot),
+            (_, AggregateFunction::Sum) => CustomerColumn::Sum(slot),
+            _ => CustomerColumn::Value(slot),
+        };
+        Ok(Typed::new(Tree::Leaf(column), is))
+    }
+}
+
+/// The segment that a call of `in_segment` names.
+pub(super) fn segment_named(call: &Call) -> Option<&str> {
+    match &call.arguments {
+        Arguments::List(list) if call.filter.is_none() => match list.as_slice() {
+            [Syntax { kind: Kind::Literal(Value::Text(id)), .. }] => Some(id),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn of_events(name: &str) -> String {
+    format!(
+        "`{name}` is an event's, and a customer has many events; write an aggregate, as \
+         last({name}) FILTER (WHERE event = 'Order Completed')"
+    )
+}
+
+/// Why an aggregate cannot take a value of that type.
+fn unfit(name: &str, argument: &Syntax, is: Type) -> Option<String> {
+    match (name, is) {
+        (_, Type::Interval) => Some(format!(
+            "`{argument}` is a length of time, which {name} cannot keep; keep the instants, as max(timestamp)"
+        )),
+        ("sum" | "avg", is) if !is.may_be(Type::Number) => {
+            Some(format!("`{argument}` is {is}, and {name} takes numbers; write one, as {name}(properties.total)"))
+        }
+        ("min" | "max", Type::Bool) => Some(format!(
+            "`{argument}` is true or false, and {name} takes what has an order; write count(*) FILTER (WHERE …) > 0"
+        )),
+        _ => None,
+    }
+}
+
+/// Reads a customer's values.
+#[derive(Debug)]
+pub(crate) struct Customer<'p, P> {
+    pub(crate) profile: &'p P,
+    pub(crate) computed: &'p [Value],
+    pub(crate) segments: &'p [bool],
+}
+
+impl<P: ProfileValues> Source for Customer<'_, P> {
+    type Leaf = CustomerColumn;
+
+    fn read<'a>(&'a self, column: &'a CustomerColumn) -> Datum<'a> {
+        match column {
+            CustomerColumn::Trait(slot) => Datum::owned(self.profile.trait_value(*slot)),
+            CustomerColumn::Computed(index) => self.computed.get(*index).map_or(Datum::Null, Datum::borrowed),
+            CustomerColumn::InSegment(index) => Datum::Bool(self.segments.get(*index).copied().unwrap_or(false)),
+            CustomerColumn::Count(slot) => Datum::Number(Decimal::from(self.profile.additive(*slot).0)),
+            CustomerColumn::Sum(slot) => match self.profile.additive(*slot) {
+                (count, sum) if count > 0 => Datum::number(sum),
+                _ => Datum::Null,
+            },
+            CustomerColumn::Average(slot) => match self.profile.additive(*slot) {
+                (count, Some(sum)) if count > 0 => Datum::number(sum.checked_div(Decimal::from(count))),
+                _ => Datum::Null,
+            },
+            CustomerColumn::Value(slot) => Datum::owned(self.profile.value(*slot)),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The functions there are, and what to write for those there are not.
+
+use super::problem::suggestion;
+
+/// Every function, those of events first.
+const NAMES: [&str; 14] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "first",
+    "last",
+    "in_segment",
+    "coalesce",
+    "nullif",
+    "lower",
+    "upper",
+    "length",
+    "starts_with",
+];
+
+/// Functions of other dialects with what does the same here.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("ifnull", "coalesce(a, b)"),
+    ("nvl", "coalesce(a, b)"),
+    ("isnull", "a IS NULL"),
+    ("concat", "a || b"),
+    ("if", "CASE WHEN a THEN b ELSE c END"),
+    ("iff", "CASE WHEN a THEN b ELSE c END"),
+    ("len", "length(a)"),
+    ("char_length", "length(a)"),
+    ("contains", "a LIKE '%b%'"),
+    ("mean", "avg(a)"),
+    ("average", "avg(a)"),
+    ("current_timestamp", "now() - INTERVAL '30 days', as the edge of a window in a FILTER"),
+    ("localtimestamp", "now() - INTERVAL '30 days', as the edge of a window in a FILTER"),
+    ("current_date", "now() - INTERVAL '1 day', as the edge of a window in a FILTER"),
+];
+
+/// What is said of a function that there is not.
+pub(super) fn unknown(name: &str) -> String {
+    let name = name.to_lowercase();
+    match ELSEWHERE.iter().find(|(other, _)| *other == name) {
+        Some((_, mend)) => format!("there is no function `{name}`; write {mend}"),
+        None => format!("there is no function `{name}`{}", suggestion(&name, NAMES)),
+    }
+}
+
+/// Whether a function reads many events and gives one value.
+pub(super) fn is_aggregate(name: &str) -> bool {
+    matches!(name, "count" | "sum" | "avg" | "min" | "max" | "first" | "last" | "first_value" | "last_value")
+}
+
+/// What is said of `now()` wherever it is not the edge of a window.
+pub(super) const NOW: &str = "now() is only the edge of a sliding window: write `timestamp > now() - INTERVAL '30 days'` \
+    in an aggregate's FILTER (WHERE …), joined to other conditions by AND";

@@ -1,0 +1,37 @@
+//! The language of segments and computed traits: SQL text in, total functions out.
+//!
+//! `text → syntax → tree`: [`parse`] reads SQL into a small [`syntax`] with positions; [`check`] resolves names in a
+//! scope ([`customer`] or [`event`]), finds every type, and gives a [`tree`] that [`evaluate`] can run on anything
+//! without failing. What is not of the language is an error here, with the place and the mend; afterwards nothing
+//! fails: what cannot be computed is NULL.
+
+mod problem;
+mod like;
+mod literal;
+mod syntax;
+mod place;
+mod mends;
+mod convert;
+pub(super) mod parse;
+mod datum;
+mod tree;
+mod evaluate;
+mod types;
+mod check;
+mod functions;
+mod window;
+mod event;
+mod customer;
+pub(super) mod references;
+
+pub(super) mod aggregate;
+
+pub(super) use check::{condition, value};
+pub(super) use customer::{Customer, CustomerScope, CustomerTree, Registry};
+pub(super) use event::{EventScope, EventTree, OneEvent};
+pub(super) use problem::{Position, Problem};
+pub(super) use syntax::Syntax;
+pub(super) use types::Type;
+
+#[cfg(test)]
+mod tests;

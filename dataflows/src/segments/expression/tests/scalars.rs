@@ -1,0 +1,140 @@
+//! Values, operators and functions.
+
+use super::check;
+use serde_json::json;
+
+#[test]
+fn literals_are_as_in_postgresql() {
+    check("'it''s'", json!("it's"));
+    check("E'tab\\t'", json!("tab\t"));
+    check("$$it's$$", json!("it's"));
+    check("19.99", json!(19.99));
+    check("-5", json!(-5));
+    check("1e3", json!(1000));
+    check("true", json!(true));
+    check("NULL", json!(null));
+    check("TIMESTAMP 'epoch'", json!("1970-01-01T00:00:00.000Z"));
+    check("TIMESTAMP '2026-03-01 12:30'", json!("2026-03-01T12:30:00.000Z"));
+    check("TIMESTAMP WITH TIME ZONE '2026-03-01T12:30:00+02:00'", json!("2026-03-01T10:30:00.000Z"));
+    check("1 /* one */ + 1 -- and one", json!(2));
+}
+
+#[test]
+fn traits_are_read_by_path_and_keep_their_case() {
+    check("traits.country", json!("DE"));
+    check("traits.address.city", json!("Berlin"));
+    check("traits.firstName", json!("Ada"));
+    check("traits.\"firstName\"", json!("Ada"));
+    check("TRAITS.country", json!("DE"));
+    check("traits.missing", json!(null));
+    check("traits.country.missing", json!(null));
+    // Objects and arrays are no values.
+    check("traits.address", json!(null));
+    check("traits.tags", json!(null));
+}
+
+#[test]
+fn arithmetic_is_exact_and_never_fails() {
+    check("0.1 + 0.2 = 0.3", json!(true));
+    check("2 + 3 * 4 - 1", json!(13));
+    check("(2 + 3) * 4", json!(20));
+    check("7 / 2", json!(3.5));
+    check("7 % 4", json!(3));
+    check("-7 % 4", json!(-3));
+    check("-traits.age + 1", json!(-35));
+    check("- - 5", json!(5));
+    check("+5 - +traits.age", json!(-31));
+    check("1 / 0", json!(null));
+    check("1 % 0", json!(null));
+    check("79228162514264337593543950335 * 2", json!(null));
+    check("1=-1", json!(false));
+    check("traits.country + 1", json!(null));
+}
+
+#[test]
+fn comparisons_are_between_values_of_one_type() {
+    check("traits.age >= 36", json!(true));
+    check("traits.age <> 36", json!(false));
+    check("traits.age != 35", json!(true));
+    check("traits.country < 'DF'", json!(true));
+    check("'a' < 'B'", json!(false));
+    check("1.0 = 1", json!(true));
+    check("true > false", json!(true));
+    // What the JSON holds is not of the type that was asked for.
+    check("traits.age = '36'", json!(null));
+    check("traits.country > 5", json!(null));
+    check("traits.age = traits.country", json!(null));
+}
+
+#[test]
+fn conditions_join_as_in_sql() {
+    check("traits.vip AND NOT traits.age < 18", json!(true));
+    check("FALSE OR TRUE AND FALSE", json!(false));
+    check("(FALSE OR TRUE) AND TRUE", json!(true));
+    check("NOT traits.country = 'FR'", json!(true));
+    check("traits.vip IS TRUE", json!(true));
+    check("traits.vip IS NOT FALSE", json!(true));
+}
+
+#[test]
+fn lists_and_ranges() {
+    check("traits.country IN ('FR', 'DE')", json!(true));
+    check("traits.country NOT IN ('FR', 'DE')", json!(false));
+    check("traits.age IN (1, 30 + 6)", json!(true));
+    check("traits.age BETWEEN 36 AND 40", json!(true));
+    check("traits.age NOT BETWEEN 36 AND 40 OR FALSE", json!(false));
+    check("traits.age BETWEEN 40 AND 30", json!(false));
+}
+
+#[test]
+fn text_is_matched_joined_and_measured() {
+    check("traits.address.city LIKE 'B%n'", json!(true));
+    check("traits.address.city LIKE 'b%'", json!(false));
+    check("traits.address.city ILIKE 'b%'", json!(true));
+    check("traits.address.city NOT LIKE '_erlin'", json!(false));
+    check("'100%' LIKE '100\\%'", json!(true));
+    check("'100%' LIKE '100!%' ESCAPE '!'", json!(true));
+    check("'a\\b' LIKE 'a\\b' ESCAPE ''", json!(true));
+    check("traits.age LIKE '3%'", json!(null));
+    check("lower('ÄB') || upper('ß')", json!("äbSS"));
+    check("length('Zoë')", json!(3));
+    check("starts_with(traits.address.city, 'Ber')", json!(true));
+    check("traits.firstName || ' (' || traits.age || ')'", json!("Ada (36)"));
+    check("upper(traits.age)", json!(null));
+}
+
+#[test]
+fn a_text_that_grows_past_all_bounds_is_null() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    check(&format!("length('{}' || '{}')", long(40_000), long(20_000)), json!(60_000));
+    let grown = vec![format!("upper('{}')", "ŉ".repeat(5_500)); 5].join(" || ");
+    check(&format!("length({grown})"), json!(null));
+}
+
+#[test]
+fn choices() {
+    check("CASE WHEN traits.age < 18 THEN 'young' WHEN traits.age < 65 THEN 'grown' ELSE 'old' END", json!("grown"));
+    check("CASE traits.country WHEN 'FR' THEN 1 WHEN 'DE' THEN 2 END", json!(2));
+    check("CASE traits.country WHEN 'FR' THEN 1 END", json!(null));
+    check("coalesce(traits.missing, traits.nothing, 'x')", json!("x"));
+    check("nullif(traits.country, 'DE')", json!(null));
+    check("nullif(traits.country, 'FR')", json!("DE"));
+}
+
+#[test]
+fn instants_move_by_lengths_of_time() {
+    check("TIMESTAMP '2026-03-01' + INTERVAL '36 hours'", json!("2026-03-02T12:00:00.000Z"));
+    check("INTERVAL '1 day' + TIMESTAMP '2026-03-01'", json!("2026-03-02T00:00:00.000Z"));
+    check("TIMESTAMP '2026-03-01' - INTERVAL '30' DAY", json!("2026-01-30T00:00:00.000Z"));
+    check("TIMESTAMP '2026-03-01' - TIMESTAMP '2026-02-01' > INTERVAL '4 weeks'", json!(false));
+    check("TIMESTAMP '2026-03-02' - TIMESTAMP '2026-02-01' > INTERVAL '4 weeks'", json!(true));
+    check("max(timestamp) - min(timestamp) BETWEEN INTERVAL '1 day' AND INTERVAL '200 days'", json!(true));
+}
+
+#[test]
+fn a_text_of_json_is_an_instant_beside_an_instant() {
+    check("traits.born < TIMESTAMP '1900-01-01'", json!(true));
+    check("traits.born + INTERVAL '1 day'", json!("1815-12-11T00:00:00.000Z"));
+    check("traits.country < TIMESTAMP '1900-01-01'", json!(null));
+    check("traits.born BETWEEN TIMESTAMP '1815-01-01' AND TIMESTAMP '1815-12-31'", json!(true));
+}

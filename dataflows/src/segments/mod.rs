@@ -1,0 +1,11 @@
+//! Segments are SQL: text to a total function of one customer, and who is in which segment.
+
+mod expression;
+mod order;
+mod program;
+pub mod membership;
+
+pub use expression::aggregate::{Aggregate, AggregateFunction, Window};
+pub use program::{
+    CompiledSegment, Computed, DefinitionError, Evaluation, EventCondition, Place, ProfileValues, Program,
+};

@@ -1,0 +1,190 @@
+//! The judge of the dataflow: a naive oracle that recomputes every answer from the full list of events, in plain loops,
+//! and knows nothing of differences, buckets by identifier, or labels.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(unreachable_pub, missing_debug_implementations)] // the modules of a test are nobody's API
+
+mod support;
+
+use proptest::prelude::*;
+use support::dataflow::Dataflow;
+use support::naive::{Happening, History};
+
+/// What a test can do to the world.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A new event.
+    Event(Happening),
+    /// The n-th event is sent again.
+    Again(usize),
+    /// The n-th link is taken back, with all its evidence.
+    Unlink(usize),
+    /// Time passes.
+    Wait(i64),
+    /// The epoch is closed, and everything is compared.
+    Close,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let user = proptest::option::weighted(0.5, 0..4u8);
+    let email = proptest::option::weighted(0.3, 0..3u8);
+    let device = proptest::option::weighted(0.7, 0..6u8);
+    let name = prop_oneof![Just("Order Completed"), Just("Checkout Started"), Just("Product Viewed")];
+    let country = proptest::option::weighted(0.3, prop_oneof![Just("DE"), Just("FR")]);
+    // Some events are dated back, up to three days: late ones must count where they belong.
+    let back = prop_oneof![3 => Just(0i64), 1 => 0..(3 * 86_400_000i64)];
+    (user, email, device, name, 0..40_000i64, country, back)
+        .prop_filter("an event has an identifier", |(user, email, device, ..)| {
+            user.is_some() || email.is_some() || device.is_some()
+        })
+        .prop_map(|(user, email, device, name, cents, country, back)| Happening {
+            user,
+            email,
+            device,
+            name,
+            cents,
+            country,
+            back,
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => happening().prop_map(Step::Event),
+        1 => (0..40usize).prop_map(Step::Again),
+        2 => (0..10usize).prop_map(Step::Unlink),
+        1 => (0..86_400_000i64 * 2).prop_map(Step::Wait),
+        1 => (0..120_000i64).prop_map(Step::Wait),
+        4 => Just(Step::Close),
+    ]
+}
+
+fn play(steps: &[Step], workers: usize) {
+    let mut dataflow = Dataflow::start(workers);
+    let mut history = History::default();
+    for step in steps.iter().chain([&Step::Close]) {
+        match step {
+            Step::Event(happening) => {
+                let event = history.add(happening);
+                dataflow.event(&event, history.now);
+            }
+            Step::Again(n) => {
+                if let Some(event) = history.events.get(*n).cloned() {
+                    dataflow.event(&event, history.now);
+                }
+            }
+            Step::Unlink(n) => {
+                if let Some(link) = history.links().into_iter().nth(*n) {
+                    history.unlink(link);
+                    dataflow.unlink(link);
+                }
+            }
+            Step::Wait(ms) => {
+                history.now += ms;
+                dataflow.wait_until(history.now);
+            }
+            Step::Close => {
+                dataflow.close();
+                let answers = history.answers();
+                assert_eq!(dataflow.owners(), answers.owners, "owners");
+                assert_eq!(dataflow.members(), answers.members, "members");
+                assert_eq!(dataflow.counts(), answers.counts, "counts");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Events in any order, repeated, late; links taken back; time that passes: after every epoch all is as the oracle says.
+    #[test]
+    fn every_epoch_is_what_the_oracle_says(steps in proptest::collection::vec(step(), 1..60)) {
+        play(&steps, 1);
+    }
+
+    /// The order in which events arrive changes nothing.
+    #[test]
+    fn order_does_not_matter(
+        (happenings, shuffled) in proptest::collection::vec(happening(), 1..25)
+            .prop_flat_map(|all| { let shuffled = Just(all.clone()).prop_shuffle(); (Just(all), shuffled) })
+    ) {
+        let answers = |all: &[Happening]| {
+            let mut dataflow = Dataflow::start(1);
+            let mut history = History::default();
+            for happening in all {
+                let event = history.add_with_own_name(happening);
+                dataflow.event(&event, history.now);
+            }
+            dataflow.close();
+            (dataflow.owners(), dataflow.members(), dataflow.counts())
+        };
+        prop_assert_eq!(answers(&happenings), answers(&shuffled));
+    }
+}
+
+/// Three anonymous ids and a user end up in one profile; taking the bridge back splits it, and putting it back joins it.
+#[test]
+fn a_merge_can_be_undone() {
+    let mut dataflow = Dataflow::start(1);
+    let mut history = History::default();
+    let seen = |user, device| Happening {
+        user,
+        email: None,
+        device: Some(device),
+        name: "Order Completed",
+        cents: 10_000,
+        country: None,
+        back: 0,
+    };
+    for happening in [seen(Some(0), 0), seen(Some(0), 1), seen(None, 1)] {
+        let event = history.add(&happening);
+        dataflow.event(&event, history.now);
+    }
+    dataflow.close();
+    assert_eq!(dataflow.profiles().len(), 1);
+    let bridge = history.links()[1];
+    history.unlink(bridge);
+    dataflow.unlink(bridge);
+    dataflow.close();
+    assert_eq!(dataflow.profiles().len(), 2);
+    assert_eq!(dataflow.members(), history.answers().members);
+}
+
+/// A segment that time alone ends is left without an event.
+#[test]
+fn a_window_slides_with_the_clock() {
+    let mut dataflow = Dataflow::start(1);
+    let mut history = History::default();
+    for _ in 0..2 {
+        let happening = Happening {
+            user: Some(1),
+            email: None,
+            device: None,
+            name: "Checkout Started",
+            cents: 0,
+            country: None,
+            back: 0,
+        };
+        let event = history.add(&happening);
+        dataflow.event(&event, history.now);
+    }
+    dataflow.close();
+    assert!(dataflow.members().iter().any(|(_, segment)| segment == "hesitant"));
+    history.now += 3 * 86_400_000;
+    dataflow.wait_until(history.now);
+    dataflow.close();
+    assert!(!dataflow.members().iter().any(|(_, segment)| segment == "hesitant"));
+}
+
+/// More workers give the same answers.
+#[test]
+fn two_workers_agree_with_the_oracle() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..10 {
+        let steps = proptest::collection::vec(step(), 40..60).new_tree(&mut runner).unwrap().current();
+        play(&steps, 2);
+    }
+}

@@ -1,0 +1,207 @@
+//! The real dataflow under a driver of a few lines: facts in a map, epochs closed by hand.
+
+use super::definitions::{definitions, identity};
+use super::naive::LinkEnds;
+use differential_dataflow::difference::IsZero;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use timely::dataflow::ProbeHandle;
+use tributary_dataflows::identity::{Endpoint, Link, Node, Rules};
+use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
+use tributary_dataflows::segments::Program;
+use tributary_dataflows::{Output, build};
+use tributary_model::{Event, IdentifierId, MessageId, Millis, ProfileId};
+
+#[derive(Default)]
+struct Epoch {
+    links: Vec<(Link, isize)>,
+    nodes: Vec<(Node, isize)>,
+    facts: Vec<(IdentifierId, Features)>,
+}
+
+type Outputs = Vec<(Output, isize)>;
+
+pub struct Dataflow {
+    plan: Arc<Plan>,
+    rules: Arc<Rules>,
+    facts: HashMap<IdentifierId, IdentifierFacts>,
+    links: HashSet<LinkEnds>,
+    seen: HashSet<MessageId>,
+    epoch: Epoch,
+    inputs: Vec<Sender<Epoch>>,
+    outputs: Receiver<Outputs>,
+    truths: BTreeMap<Output, isize>,
+    guards: Option<timely::communication::WorkerGuards<()>>,
+}
+
+impl Dataflow {
+    pub fn start(workers: usize) -> Self {
+        let plan = Arc::new(Plan::new(Program::compile(&definitions()).expect("the definitions compile")));
+        let rules = Arc::new(Rules::new(&identity()));
+        let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel::<Epoch>()).unzip();
+        let (send, outputs) = channel::<Outputs>();
+        let shared = Mutex::new((receivers.into_iter().map(Some).collect::<Vec<_>>(), send));
+        let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+        let parts = (plan.clone(), rules.clone());
+        let guards = timely::execute(config, move |worker| {
+            let (receiver, send) = {
+                let mut shared = shared.lock().unwrap();
+                (shared.0[worker.index()].take().unwrap(), shared.1.clone())
+            };
+            let probe = ProbeHandle::new();
+            let collected = std::rc::Rc::new(std::cell::RefCell::new(Outputs::new()));
+            let mut inputs = worker.dataflow::<u64, _, _>(|scope| {
+                let (inputs, outputs) = build(scope, parts.0.clone(), parts.1.clone());
+                let collected = collected.clone();
+                outputs
+                    .inspect_batch(move |_, batch| {
+                        collected.borrow_mut().extend(batch.iter().map(|(output, _, times)| (*output, *times)));
+                    })
+                    .probe_with(&probe);
+                inputs
+            });
+            for (epoch, changes) in receiver.into_iter().enumerate() {
+                let next = epoch as u64 + 1;
+                changes.links.into_iter().for_each(|(link, times)| inputs.links.update(link, times));
+                changes.nodes.into_iter().for_each(|(node, times)| inputs.nodes.update(node, times));
+                changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
+                inputs.advance_to(next);
+                worker.step_while(|| probe.less_than(&next));
+                send.send(collected.take()).unwrap();
+            }
+        })
+        .unwrap();
+        Self {
+            plan,
+            rules,
+            facts: HashMap::new(),
+            links: HashSet::new(),
+            seen: HashSet::new(),
+            epoch: Epoch::default(),
+            inputs,
+            outputs,
+            truths: BTreeMap::new(),
+            guards: Some(guards),
+        }
+    }
+
+    fn node(&self, facts: &IdentifierFacts) -> Node {
+        let namespace = self.rules.namespace(&facts.identifier.namespace).unwrap();
+        Node { priority: self.rules.priority(namespace), first_seen: facts.first_seen, id: facts.identifier.id() }
+    }
+
+    fn link(&self, (to, from): LinkEnds) -> Link {
+        let end = |id: IdentifierId| Endpoint {
+            id,
+            namespace: self.rules.namespace(&self.facts[&id].identifier.namespace).unwrap(),
+        };
+        Link { to: end(to), from: end(from) }
+    }
+
+    /// Takes in an event; one whose message was seen changes nothing.
+    pub fn event(&mut self, event: &Event, now: Millis) {
+        if !self.seen.insert(event.message_id) {
+            return;
+        }
+        for identifier in &event.identifiers {
+            let before = self.facts.get(&identifier.id()).map(|facts| self.node(facts));
+            if before.is_none() {
+                self.epoch.facts.push((identifier.id(), Features::presence()));
+            }
+            let fresh = || IdentifierFacts::new(identifier.clone(), event.timestamp);
+            self.facts.entry(identifier.id()).or_insert_with(fresh).seen(event.timestamp);
+            let after = self.node(&self.facts[&identifier.id()]);
+            if before != Some(after) {
+                self.epoch.nodes.extend(before.map(|before| (before, -1)));
+                self.epoch.nodes.push((after, 1));
+            }
+        }
+        let best = event.identifiers[0].id();
+        let mut change = Features::default();
+        let facts = self.facts.get_mut(&best).unwrap();
+        facts.apply(&self.plan, event, now, &mut change);
+        if !change.is_zero() {
+            self.epoch.facts.push((best, change));
+        }
+        for other in &event.identifiers[1..] {
+            if self.links.insert((best, other.id())) {
+                let link = self.link((best, other.id()));
+                self.epoch.links.push((link, 1));
+            }
+        }
+    }
+
+    /// Takes a link back.
+    pub fn unlink(&mut self, ends: LinkEnds) {
+        if self.links.remove(&ends) {
+            let link = self.link(ends);
+            self.epoch.links.push((link, -1));
+        }
+    }
+
+    /// Lets what is due by `now` leave its windows.
+    pub fn wait_until(&mut self, now: Millis) {
+        for (id, facts) in &mut self.facts {
+            if facts.next_expiry(&self.plan).is_some_and(|due| due <= now) {
+                let mut change = Features::default();
+                facts.expire(&self.plan, now, &mut change);
+                self.epoch.facts.push((*id, change));
+            }
+        }
+    }
+
+    /// Closes the epoch and takes in what comes out.
+    pub fn close(&mut self) {
+        let mut epoch = Some(std::mem::take(&mut self.epoch));
+        for input in &self.inputs {
+            input.send(epoch.take().unwrap_or_default()).unwrap();
+        }
+        for _ in 0..self.inputs.len() {
+            for (output, times) in self.outputs.recv().unwrap() {
+                *self.truths.entry(output).or_default() += times;
+            }
+        }
+        self.truths.retain(|_, times| *times != 0);
+        assert!(self.truths.values().all(|times| *times == 1), "every truth stands once: {:?}", self.truths);
+    }
+
+    pub fn owners(&self) -> BTreeMap<IdentifierId, ProfileId> {
+        let owner = |output: &Output| match output {
+            Output::Owner(identifier, profile) => Some((*identifier, *profile)),
+            _ => None,
+        };
+        self.truths.keys().filter_map(owner).collect()
+    }
+
+    pub fn profiles(&self) -> BTreeSet<ProfileId> {
+        self.owners().into_values().collect()
+    }
+
+    pub fn members(&self) -> BTreeSet<(ProfileId, String)> {
+        let member = |output: &Output| match output {
+            Output::Member(profile, segment) => Some((*profile, self.segment(*segment))),
+            _ => None,
+        };
+        self.truths.keys().filter_map(member).collect()
+    }
+
+    pub fn counts(&self) -> BTreeMap<String, i64> {
+        let count = |output: &Output| match output {
+            Output::Count(segment, count) => Some((self.segment(*segment), *count)),
+            _ => None,
+        };
+        self.truths.keys().filter_map(count).collect()
+    }
+
+    fn segment(&self, index: u16) -> String {
+        self.plan.program.segments[usize::from(index)].id.clone()
+    }
+}
+
+impl Drop for Dataflow {
+    fn drop(&mut self) {
+        self.inputs.clear();
+        drop(self.guards.take());
+    }
+}

@@ -1,0 +1,41 @@
+//! The definitions that the test's dataflow runs; the oracle has them by hand.
+
+use tributary_model::{ComputedTrait, Definitions, IdentityRules, Namespace, Segment};
+
+/// Three namespaces, one of which can be shared.
+pub fn identity() -> IdentityRules {
+    let mut identity = IdentityRules::default();
+    identity.namespaces.insert("email".to_owned(), Namespace { priority: 2, ..Namespace::default() });
+    let device = identity.namespaces.get_mut("anonymous_id").unwrap();
+    device.shared_after.insert("user_id".to_owned(), 2);
+    identity
+}
+
+/// One segment for each kind of aggregate, window and reference.
+pub fn definitions() -> Definitions {
+    let segment = |(id, condition): (&str, &str)| {
+        (id.to_owned(), Segment { name: id.to_owned(), condition: condition.to_owned() })
+    };
+    let segments = [
+        ("vip", "ltv > 500"),
+        ("german", "traits.country = 'DE'"),
+        ("repeat", "count(*) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') >= 2"),
+        ("hesitant", "count(*) FILTER (WHERE event = 'Checkout Started' AND timestamp > now() - INTERVAL '2 days') >= 2"),
+        (
+            "abandoned",
+            "max(timestamp) FILTER (WHERE event = 'Checkout Started') \
+             > coalesce(max(timestamp) FILTER (WHERE event = 'Order Completed'), TIMESTAMP 'epoch')",
+        ),
+        ("small_first", "first(properties.total) FILTER (WHERE event = 'Order Completed') < 100"),
+        ("big_last", "last(properties.total) FILTER (WHERE event = 'Order Completed') > 200"),
+        ("bargain", "min(properties.total) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') < 50"),
+        ("plain", "NOT in_segment('vip') AND traits.country IS NULL"),
+    ];
+    let ltv = "sum(properties.total) FILTER (WHERE event = 'Order Completed')";
+    Definitions {
+        identity: identity(),
+        traits: [("ltv".to_owned(), ComputedTrait { expression: ltv.to_owned() })].into(),
+        segments: segments.into_iter().map(segment).collect(),
+        ..Definitions::default()
+    }
+}

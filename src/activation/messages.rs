@@ -1,0 +1,125 @@
+//! Makes the message that a trigger sends: a Jinja template over the customer as of the epoch that set it off.
+
+use crate::engine::lookup::Profile;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+use serde_json::json;
+use std::collections::BTreeMap;
+use tributary_model::{Definitions, Event, EventKind, On, ProfileId, Trigger, format_millis};
+
+/// A template that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("triggers.{trigger}.send.body: {source}")]
+pub struct TemplateError {
+    trigger: String,
+    source: minijinja::Error,
+}
+
+/// Why a trigger fires.
+#[derive(Clone, Copy, Debug)]
+pub enum Occasion<'a> {
+    /// A customer came or went.
+    Segment {
+        /// The segment's id.
+        id: &'a str,
+    },
+    /// A customer did something.
+    Event(&'a Event),
+}
+
+/// All triggers, ready to be rendered.
+pub struct Messages {
+    triggers: BTreeMap<String, Trigger>,
+    names: BTreeMap<String, String>,
+    templates: Environment<'static>,
+}
+
+impl std::fmt::Debug for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Messages of {} triggers", self.triggers.len())
+    }
+}
+
+/// The rendering environment of every template: a field that is not there is empty, as campaign tools have it.
+pub fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_fuel(Some(100_000));
+    environment
+}
+
+impl Messages {
+    /// Compiles the templates of all triggers.
+    ///
+    /// # Errors
+    /// If one is no template.
+    pub fn new(definitions: &Definitions) -> Result<Self, TemplateError> {
+        let mut templates = environment();
+        for (id, trigger) in &definitions.triggers {
+            let added = templates.add_template_owned(id.clone(), trigger.send.body.clone());
+            added.map_err(|source| TemplateError { trigger: id.clone(), source })?;
+        }
+        let names = definitions.segments.iter().map(|(id, segment)| (id.clone(), segment.name.clone()));
+        Ok(Self { triggers: definitions.triggers.clone(), names: names.collect(), templates })
+    }
+
+    /// The triggers that entering (or leaving) a segment sets off.
+    pub fn on_segment<'a>(&'a self, segment: &'a str, enters: bool) -> impl Iterator<Item = (&'a str, &'a Trigger)> {
+        let all = self.triggers.iter().map(|(id, trigger)| (id.as_str(), trigger));
+        all.filter(move |(_, trigger)| match &trigger.on {
+            On::Enter { segment: on } => enters && on == segment,
+            On::Exit { segment: on } => !enters && on == segment,
+            On::Event { .. } => false,
+        })
+    }
+
+    /// A trigger by id.
+    pub fn trigger(&self, id: &str) -> Option<&Trigger> {
+        self.triggers.get(id)
+    }
+
+    /// What a trigger sends about a customer.
+    ///
+    /// # Errors
+    /// If the template fails on these values; the text says where.
+    pub fn render(
+        &self,
+        trigger: &str,
+        message: &str,
+        profile: &Profile,
+        occasion: Occasion<'_>,
+    ) -> Result<String, minijinja::Error> {
+        let identifiers: Vec<_> = profile.identifiers.iter().map(|facts| &facts.identifier).collect();
+        let (segment, event) = match occasion {
+            Occasion::Segment { id } => (Some(context! { id, name => self.names.get(id) }), None),
+            Occasion::Event(event) => (None, Some(Value::from(Serde(event_json(event))))),
+        };
+        self.templates.get_template(trigger)?.render(context! {
+            trigger => context! { id => trigger },
+            message => context! { id => message },
+            profile => context! { id => profile.id.to_string(), identifiers => Serde(identifiers) },
+            traits => Serde(&profile.traits),
+            computed => Serde(&profile.computed),
+            segment,
+            event,
+        })
+    }
+}
+
+fn event_json(event: &Event) -> serde_json::Value {
+    json!({
+        "type": event.kind,
+        "event": event.event,
+        "name": event.name,
+        "timestamp": format_millis(event.timestamp),
+        "properties": event.properties,
+        "traits": if event.kind == EventKind::Identify { Some(&event.traits) } else { None },
+        "context": event.context,
+    })
+}
+
+/// The id of a message: the same whenever the same thing fires, and unlike any other's.
+pub fn message_id(state: &str, trigger: &str, profile: ProfileId, epoch: u64, place: usize) -> String {
+    let digest = tributary_model::MessageId::of(&format!("{state}/{trigger}/{profile}/{epoch}/{place}"));
+    format!("msg_{digest}")
+}

@@ -1,0 +1,129 @@
+//! HTTP: every route on one page.
+
+pub mod error;
+pub mod limits;
+pub mod auth;
+pub mod ingest;
+pub mod state;
+pub mod profiles;
+pub mod segments;
+pub mod operations;
+
+use crate::config::ServerConfig;
+use crate::engine::{Committed, clock};
+use crate::store::Store;
+use crate::telemetry;
+use auth::Tokens;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use error::ApiError;
+use metrics_exporter_prometheus::PrometheusHandle;
+use state::ApiState;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tributary_connectors::log::Log;
+use tributary_connectors::process::Processor;
+use tributary_dataflows::profile::Plan;
+use tributary_model::Definitions;
+use utoipa::OpenApi;
+
+/// What the routes answer from.
+pub struct Parts<'a> {
+    /// The server's settings.
+    pub config: &'a ServerConfig,
+    /// The state.
+    pub store: Arc<Store>,
+    /// Compiled definitions.
+    pub plan: Arc<Plan>,
+    /// Definitions as written.
+    pub definitions: Arc<Definitions>,
+    /// The last committed epoch.
+    pub committed: watch::Receiver<Committed>,
+    /// The name of the log that positions are about.
+    pub log_stream: String,
+    /// Where events are made durable.
+    pub log: Arc<dyn Log>,
+    /// Validates single events before they are.
+    pub processor: Arc<Processor>,
+    /// The numbers of `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// Ends streams at shutdown.
+    pub shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for Parts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Parts of {:?}", self.store)
+    }
+}
+
+/// Every route of the server.
+pub fn router(parts: Parts<'_>) -> Router {
+    let tokens = Arc::new(Tokens::new(&parts.config.auth));
+    let ingest = ingest::IngestState::new(
+        parts.log,
+        parts.processor,
+        tokens.clone(),
+        Arc::new(clock::now),
+        parts.config.http.max_requests,
+        parts.shutdown.clone(),
+    );
+    let state = Arc::new(ApiState {
+        store: parts.store,
+        plan: parts.plan,
+        definitions: parts.definitions,
+        committed: parts.committed,
+        log_stream: parts.log_stream,
+        tokens,
+        metrics: parts.metrics,
+        max_wait: parts.config.http.max_wait,
+        streams: Arc::new(tokio::sync::Semaphore::new(parts.config.http.max_streams)),
+        shutdown: parts.shutdown,
+    });
+    let queries = Router::new()
+        .route("/v1/profiles/{profile}", get(profiles::profile))
+        .route("/v1/profiles/{profile}/messages", get(profiles::messages))
+        .route("/v1/profiles/{profile}/events", get(profiles::events))
+        .route("/v1/segments", get(segments::segments))
+        .route("/v1/segments/stream", get(segments::stream))
+        .route("/v1/segments/{id}", get(segments::segment))
+        .route("/v1/segments/{id}/members", get(segments::members))
+        .route("/v1/rejected", get(operations::rejected))
+        .route("/healthz", get(operations::health))
+        .route("/readyz", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .route("/openapi.json", get(|| async { Json(Description::openapi()) }))
+        .with_state(state);
+    ingest::routes(ingest)
+        .merge(queries)
+        .fallback(|| async { ApiError::not_found("no_such_route", "there is nothing here; GET /openapi.json lists the API") })
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(measure))
+}
+
+/// Counts and times each request by its route.
+async fn measure(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    telemetry::request(&route, method.as_str(), response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// The description of the API, made from the handlers.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "Tributary", description = "Events in; profiles, segments and triggers out, as they happen."),
+    paths(
+        profiles::profile, profiles::messages, profiles::events,
+        segments::segments, segments::segment, segments::members, segments::stream,
+        operations::rejected, operations::health, operations::ready, operations::metrics,
+    )
+)]
+struct Description;

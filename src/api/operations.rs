@@ -1,0 +1,109 @@
+//! For whoever runs it: health, readiness, metrics, what was rejected, and the description of the API.
+
+use super::auth::{Role, require};
+use super::error::ApiError;
+use super::state::ApiState;
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tributary_model::format_millis;
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1_000;
+
+/// Whether the process answers at all.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does")))]
+pub async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// Whether the dataflow has caught up with the state, so that answers are as fresh as commits.
+#[utoipa::path(get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "It has"), (status = 503, description = "Not yet")))]
+pub async fn ready(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
+    let committed = state.committed.borrow();
+    let (status, word) = match committed.hydrated {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the dataflow is being re-fed from the stored facts"),
+    };
+    (status, Json(json!({ "status": word, "epoch": committed.epoch })))
+}
+
+/// Numbers for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "Prometheus text exposition", content_type = "text/plain", body = String)))]
+pub async fn metrics(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render())
+}
+
+/// Which rejected events.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// At most so many; 100 if not given, at most 1,000.
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    cursor: Option<u64>,
+}
+
+/// Events that could not be taken in, latest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RejectedAnswer {
+    rejected: Vec<RejectedEvent>,
+    /// The cursor of the next page; null on the last one.
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct RejectedEvent {
+    /// A word for the kind of reason, as in `/metrics`.
+    code: String,
+    /// What is wrong.
+    reason: String,
+    /// Who sent it.
+    source: String,
+    received_at: String,
+    /// The original bytes as text; what is no UTF-8 is shown as U+FFFD, and whole in `body_base64`.
+    body: String,
+    /// The original bytes in base64, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+/// What could not be taken in, with reason and original bytes.
+#[utoipa::path(get, path = "/v1/rejected", tag = "operations", params(Page),
+    responses((status = 200, body = RejectedAnswer)))]
+pub async fn rejected(
+    State(state): State<Arc<ApiState>>,
+    headers: HeaderMap,
+    Query(page): Query<Page>,
+) -> Result<Json<RejectedAnswer>, ApiError> {
+    use base64::Engine;
+    require(&state.tokens, &headers, Role::Read)?;
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let answer = state.read(move |_state, view| {
+        let mut rejected = view.rejected(page.cursor, limit + 1)?;
+        let more = rejected.len() > limit;
+        rejected.truncate(limit);
+        let next = rejected.last().filter(|_| more).map(|(number, _)| number.to_string());
+        let shown = rejected.into_iter().map(|(_, rejected)| {
+            let body_base64 = std::str::from_utf8(&rejected.body)
+                .is_err()
+                .then(|| base64::prelude::BASE64_STANDARD.encode(&rejected.body));
+            RejectedEvent {
+                code: rejected.code,
+                reason: rejected.reason,
+                source: rejected.source,
+                received_at: format_millis(rejected.received_at),
+                body: String::from_utf8_lossy(&rejected.body).into_owned(),
+                body_base64,
+            }
+        });
+        Ok(RejectedAnswer { rejected: shown.collect(), next })
+    });
+    answer.await.map(Json)
+}

@@ -1,0 +1,208 @@
+//! One customer: `GET /v1/profiles/{namespace}:{value}` and what hangs on it.
+
+use super::auth::{Role, require};
+use super::error::ApiError;
+use super::state::{ApiState, Freshness};
+use crate::engine::Profile;
+use crate::store::View;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use tributary_model::{IdentifierId, ProfileId, format_millis};
+
+/// The most events, or messages, in one answer.
+const LARGEST_PAGE: usize = 1_000;
+const PAGE: usize = 100;
+
+/// A customer as of one epoch.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ProfileAnswer {
+    /// The profile's id: that of its best identifier.
+    id: String,
+    /// Every identifier that is this customer, best first.
+    identifiers: Vec<IdentifierAnswer>,
+    /// Latest traits.
+    #[schema(value_type = Object)]
+    traits: Map<String, Value>,
+    /// Computed traits.
+    #[schema(value_type = Object)]
+    computed: Map<String, Value>,
+    /// The segments that the customer is in.
+    segments: Vec<MembershipAnswer>,
+    /// The epoch that this is as of.
+    epoch: u64,
+    /// What that epoch covers of the log.
+    position: String,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct IdentifierAnswer {
+    namespace: String,
+    value: String,
+    first_seen: String,
+    last_seen: String,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct MembershipAnswer {
+    id: String,
+    since: String,
+}
+
+/// Reads a profile by any of its identifiers, or by its id.
+#[utoipa::path(get, path = "/v1/profiles/{profile}", tag = "profiles",
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Freshness),
+    responses((status = 200, body = ProfileAnswer), (status = 404, description = "Nobody has this identifier"),
+        (status = 503, description = "`min_position` is not committed in time")))]
+pub async fn profile(
+    State(state): State<Arc<ApiState>>,
+    headers: HeaderMap,
+    Path(key): Path<String>,
+    Query(freshness): Query<Freshness>,
+) -> Result<Json<ProfileAnswer>, ApiError> {
+    require(&state.tokens, &headers, Role::Read)?;
+    state.fresh(&freshness).await?;
+    let answer = state.read(move |state, view| {
+        let id = find(state, view, &key)?;
+        let profile = Profile::read(view, id, &state.plan)?;
+        let identifiers = profile.identifiers.iter().map(|facts| IdentifierAnswer {
+            namespace: facts.identifier.namespace.clone(),
+            value: facts.identifier.value.clone(),
+            first_seen: format_millis(facts.first_seen),
+            last_seen: format_millis(facts.last_seen),
+        });
+        let segments = view.memberships(id)?.into_iter();
+        let (epoch, position) = state.as_of(view)?;
+        Ok(ProfileAnswer {
+            id: id.to_string(),
+            identifiers: identifiers.collect(),
+            traits: profile.traits,
+            computed: profile.computed,
+            segments: segments.map(|(id, since)| MembershipAnswer { id, since: format_millis(since) }).collect(),
+            epoch,
+            position,
+        })
+    });
+    answer.await.map(Json)
+}
+
+/// The profile of a key as callers write it.
+fn find(state: &ApiState, view: &View<'_>, key: &str) -> Result<ProfileId, ApiError> {
+    let not_found = || ApiError::not_found("profile_not_found", "no customer has this identifier");
+    let Some((namespace, value)) = key.split_once(':') else {
+        let identifier: u128 = key.parse::<ProfileId>().map_err(|_| {
+            ApiError::bad_request("invalid_profile", "write a profile as namespace:value, or as its id of 32 hex digits")
+        })?.0;
+        return view.owner(IdentifierId(identifier))?.ok_or_else(not_found);
+    };
+    let rules = state.definitions.identity.namespaces.get(namespace);
+    let value = rules.map_or_else(|| Some(value.to_owned()), |rules| rules.normalise.apply(value));
+    let identifier = IdentifierId::of(namespace, &value.ok_or_else(not_found)?);
+    view.owner(identifier)?.ok_or_else(not_found)
+}
+
+/// How many of the latest.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Latest {
+    /// At most so many; 100 if not given, at most 1,000.
+    limit: Option<usize>,
+}
+
+/// What was sent to a customer, or held back.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct MessagesAnswer {
+    messages: Vec<MessageAnswer>,
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct MessageAnswer {
+    id: String,
+    trigger: String,
+    destination: String,
+    /// `pending`, `retrying`, `delivered` or `dead`.
+    status: String,
+    reason: Option<String>,
+    at: String,
+}
+
+/// The messages of a profile, latest first.
+#[utoipa::path(get, path = "/v1/profiles/{profile}/messages", tag = "profiles",
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Latest),
+    responses((status = 200, body = MessagesAnswer), (status = 404, description = "Nobody has this identifier")))]
+pub async fn messages(
+    State(state): State<Arc<ApiState>>,
+    headers: HeaderMap,
+    Path(key): Path<String>,
+    Query(latest): Query<Latest>,
+) -> Result<Json<MessagesAnswer>, ApiError> {
+    require(&state.tokens, &headers, Role::Read)?;
+    let limit = latest.limit.unwrap_or(PAGE).min(LARGEST_PAGE);
+    let answer = state.read(move |state, view| {
+        let id = find(state, view, &key)?;
+        // Messages stay with the profile that they were about; those of merged profiles are found by their old ids.
+        let mut notes = Vec::new();
+        for identifier in view.identifiers(id)? {
+            notes.extend(view.notes(ProfileId(identifier.0), limit)?);
+        }
+        notes.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+        notes.truncate(limit);
+        let messages = notes.into_iter().map(|note| MessageAnswer {
+            id: note.id,
+            trigger: note.trigger,
+            destination: note.destination,
+            status: note.status,
+            reason: note.reason,
+            at: format_millis(note.at),
+        });
+        Ok(MessagesAnswer { messages: messages.collect(), next: None })
+    });
+    answer.await.map(Json)
+}
+
+/// What a customer did.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct EventsAnswer {
+    events: Vec<EventAnswer>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct EventAnswer {
+    timestamp: String,
+    /// The event as it was sent.
+    #[schema(value_type = Object)]
+    event: Value,
+}
+
+/// The events of a profile that are still kept, latest first.
+#[utoipa::path(get, path = "/v1/profiles/{profile}/events", tag = "profiles",
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Latest),
+    responses((status = 200, body = EventsAnswer), (status = 404, description = "Nobody has this identifier")))]
+pub async fn events(
+    State(state): State<Arc<ApiState>>,
+    headers: HeaderMap,
+    Path(key): Path<String>,
+    Query(latest): Query<Latest>,
+) -> Result<Json<EventsAnswer>, ApiError> {
+    require(&state.tokens, &headers, Role::Read)?;
+    let limit = latest.limit.unwrap_or(PAGE).min(LARGEST_PAGE);
+    let answer = state.read(move |state, view| {
+        let id = find(state, view, &key)?;
+        let mut events = Vec::new();
+        for identifier in view.identifiers(id)? {
+            events.extend(view.events(identifier, limit)?);
+        }
+        events.sort_by_key(|event| std::cmp::Reverse((event.at, event.message_id)));
+        events.truncate(limit);
+        let events = events.into_iter().map(|event| EventAnswer {
+            timestamp: format_millis(event.at),
+            event: serde_json::from_slice(&event.body).unwrap_or(Value::Null),
+        });
+        Ok(EventsAnswer { events: events.collect() })
+    });
+    answer.await.map(Json)
+}

@@ -1,0 +1,129 @@
+//! The command line: `tributary serve`, `check`, `demo`.
+//!
+//! Secrets are never arguments: whoever lists processes can read those.
+
+pub mod check;
+pub mod demo;
+pub mod serve;
+
+use crate::config::Paths;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A real-time customer data platform: events in; profiles, segments and triggers out, as they happen.
+#[derive(Debug, Parser)]
+#[command(name = "tributary", version, arg_required_else_help = true, after_help = ENVIRONMENT)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const ENVIRONMENT: &str = "\
+Environment (overrides the file):
+  TRIBUTARY_HTTP_ADDR                 address to listen on        [127.0.0.1:8080]
+  TRIBUTARY_DATA_DIR                  where everything is kept    [./data]
+  TRIBUTARY_WORKERS                   threads of the dataflow     [auto]
+  TRIBUTARY_LOG                       embedded or kafka           [embedded]
+  TRIBUTARY_KAFKA_BOOTSTRAP_SERVERS   host:port, comma-separated
+  TRIBUTARY_KAFKA_TOPIC               the log's topic             [tributary-events]
+  TRIBUTARY_WRITE_KEYS                who may send events, comma-separated
+  TRIBUTARY_READ_TOKEN                who may read
+  TRIBUTARY_ADMIN_TOKEN               who may administer";
+
+/// What `tributary` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take events, keep profiles and segments, fire triggers; until SIGTERM or Ctrl-C
+    Serve(ServeArgs),
+    /// Tell every mistake in the settings and the definitions; exit code 1 if there is one
+    Check(CheckArgs),
+    /// Play a sample shop's traffic through a server of its own, and watch it live
+    Demo(DemoArgs),
+}
+
+/// Which files to read.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// The settings [default: config/tributary.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder of the definitions: its *.yaml files are read together [default: config/definitions]
+    #[arg(long, value_name = "DIR")]
+    pub definitions: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// As the configuration takes them.
+    pub fn paths(&self) -> Paths {
+        Paths { config: self.config.clone(), definitions: self.definitions.clone() }
+    }
+}
+
+/// `tributary serve`
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
+/// `tributary check`
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
+/// `tributary demo`
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// End by itself when the sample is through; exit code 0 only if everything expected came out
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn files_are_named_by_two_flags() {
+        let cli = Cli::try_parse_from(["tributary", "check", "--config", "a.toml", "--definitions", "defs"]).unwrap();
+        let Command::Check(CheckArgs { files }) = cli.command else { panic!("not check") };
+        let paths = Paths { config: Some("a.toml".into()), definitions: Some("defs".into()) };
+        assert_eq!(files.paths(), paths);
+    }
+
+    #[test]
+    fn help_names_every_command_and_no_secret_is_a_flag() {
+        let mut command = Cli::command();
+        let help = command.render_long_help().to_string();
+        for name in ["serve", "check", "demo", "TRIBUTARY_HTTP_ADDR", "TRIBUTARY_WRITE_KEYS"] {
+            assert!(help.contains(name), "{name} is missing in:\n{help}");
+        }
+        for sub in command.get_subcommands() {
+            let flags = sub.get_arguments().filter_map(|arg| arg.get_long());
+            let secret = flags.into_iter().find(|flag| flag.contains("key") || flag.contains("token"));
+            assert_eq!(secret, None);
+        }
+    }
+}

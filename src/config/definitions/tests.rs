@@ -1,0 +1,333 @@
+//! What may stand in `definitions/*.yaml`, and what is said of a mistake.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use super::*;
+use tributary_model::{Destination, Normalise, On};
+
+fn read_files(files: &[(&str, &str)], variables: &Variables) -> Result<Loaded, Vec<String>> {
+    let mistakes = Mistakes::default();
+    let files: Vec<_> = files.iter().map(|(name, text)| Source::file(*name, *text)).collect();
+    let loaded = read(&files, Surroundings { variables, has_cluster: false }, &mistakes);
+    let told: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
+    assert_eq!(loaded.is_none(), !told.is_empty(), "something is wrong if and only if something is said: {told:?}");
+    loaded.ok_or(told)
+}
+
+fn good(yaml: &str) -> Definitions {
+    read_files(&[("t.yaml", yaml)], &Variables::default()).expect("no mistake").definitions
+}
+
+#[track_caller]
+fn check(yaml: &str, expected: &[&str]) {
+    assert_eq!(read_files(&[("t.yaml", yaml)], &Variables::default()).err().unwrap_or_default(), expected);
+}
+
+#[test]
+fn nothing_at_all_is_no_mistake() {
+    for empty in ["", "# a comment\n", "segments:\ntriggers: {}\n"] {
+        let definitions = good(empty);
+        assert!(definitions.segments.is_empty());
+        assert_eq!(definitions.identity.namespaces.len(), 2);
+    }
+}
+
+#[test]
+fn everything_that_can_be_defined() {
+    let yaml = r#"
+identity:
+  namespaces:
+    user_id: { max_per_profile: 1 }
+    email: { priority: 2, max_per_profile: 5, normalise: email, from: [traits.email, context.traits.email] }
+    anonymous_id: { shared_after: { user_id: 3 } }
+  block: ["null", "re:^[0-]*$"]
+traits:
+  ltv: sum(properties.total) FILTER (WHERE event = 'Order Completed')
+segments:
+  vip: { name: VIP customers, where: ltv > 500 }
+  plain: { where: ltv > 1 }
+destinations:
+  crm: { type: webhook, url: "https://example.com/hook", secret: "env:CRM_SECRET", timeout: 3 s, max_attempts: 4,
+         concurrency: 2 }
+  out: { type: kafka, topic: triggers, bootstrap_servers: "localhost:9092" }
+triggers:
+  welcome: { on: { enter: vip }, send: { to: crm, body: '{"ltv": {{ computed.ltv | tojson }}}' } }
+  bye: { on: { exit: vip }, send: { to: out, body: "{}" } }
+  thanks: { on: { event: Order Completed, where: properties.total > 100 }, send: { to: out, body: "{}" } }
+"#;
+    let variables = Variables::from([("CRM_SECRET", "whsec_c2VjcmV0")]);
+    let definitions = read_files(&[("t.yaml", yaml)], &variables).unwrap().definitions;
+
+    let email = &definitions.identity.namespaces["email"];
+    assert_eq!((email.priority, email.max_per_profile, email.normalise), (2, Some(5), Normalise::Email));
+    assert_eq!(email.from, ["traits.email", "context.traits.email"]);
+    assert_eq!(definitions.identity.namespaces["user_id"].priority, 1, "what is not given keeps its default");
+    assert_eq!(definitions.identity.namespaces["anonymous_id"].shared_after["user_id"], 3);
+    assert_eq!(definitions.identity.block, ["null", "re:^[0-]*$"]);
+    assert_eq!(definitions.segments["vip"].name, "VIP customers");
+    assert_eq!(definitions.segments["plain"].name, "plain");
+    let Destination::Webhook(crm) = &definitions.destinations["crm"] else { panic!("no webhook") };
+    assert_eq!((crm.timeout_ms, crm.max_attempts, crm.concurrency), (3_000, 4, 2));
+    assert_eq!(crm.secret.as_ref().unwrap().expose(), b"secret");
+    let Destination::Kafka(out) = &definitions.destinations["out"] else { panic!("no topic") };
+    assert_eq!(out.bootstrap_servers.as_deref(), Some("localhost:9092"));
+    assert_eq!(definitions.triggers["welcome"].on, On::Enter { segment: "vip".into() });
+    assert_eq!(definitions.triggers["bye"].on, On::Exit { segment: "vip".into() });
+    let thanks = On::Event { event: "Order Completed".into(), condition: Some("properties.total > 100".into()) };
+    assert_eq!(definitions.triggers["thanks"].on, thanks);
+}
+
+#[test]
+fn files_are_read_together() {
+    let files = [
+        ("a.yaml", "segments:\n  a: { where: in_segment('b') }\n"),
+        (
+            "b.yaml",
+            "segments:\n  b: { where: 1 = 1 \
+         }\n",
+        ),
+    ];
+    assert_eq!(read_files(&files, &Variables::default()).unwrap().definitions.segments.len(), 2);
+}
+
+#[test]
+fn an_id_that_stands_twice_names_both_places() {
+    let files = [("a.yaml", "segments:\n  a: { where: 1 = 1 }\n"), ("b.yaml", "segments:\n  a: { where: 1 = 1 }\n")];
+    assert_eq!(
+        read_files(&files, &Variables::default()).unwrap_err(),
+        ["b.yaml:2:3: segments.a: the segment `a` stands already at a.yaml:2:3; rename or remove one"]
+    );
+    check(
+        "segments:\n  a: { where: 1 = 1 }\n  a: { where: 1 = 1 }\n",
+        &["t.yaml:3:3: this key stands here twice; remove or rename one"],
+    );
+}
+
+#[test]
+fn broken_yaml_has_a_line_and_the_other_files_are_checked_all_the_same() {
+    let files = [("a.yaml", "segments:\n  a: [\n"), ("b.yaml", "segmnets: {}\n")];
+    let told = read_files(&files, &Variables::default()).unwrap_err();
+    assert!(told[0].starts_with("a.yaml:3:1: this is no valid YAML: "), "{told:?}");
+    assert_eq!(told[1], "b.yaml:1:1: segmnets: there is no such field; did you mean `segments`?");
+    check(
+        "a: 1\n---\nb: 2\n",
+        &["t.yaml:3:1: a second document begins here; keep one document a file, without `---` between"],
+    );
+    check("segments: !what {}\n", &["t.yaml:1:11: tags such as `!name` mean nothing here; write the plain value"]);
+    check("traits:\n  5: x\n", &["t.yaml:2:3: a key is a text; put it in quotes"]);
+}
+
+#[test]
+fn aliases_cannot_grow_without_bound() {
+    let mut yaml = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let before = format!("*a{}, ", level - 1).repeat(10);
+        yaml += &format!("b{level}: &a{level} [{before}]\n");
+    }
+    let told = read_files(&[("t.yaml", &yaml)], &Variables::default()).unwrap_err();
+    assert!(told[0].contains("alias expansion exceeded"), "{told:?}");
+}
+
+#[test]
+fn wrong_kinds_and_missing_fields_say_what_to_write() {
+    check(
+        "traits:\n  ltv: 5\n  Big-One: sum(properties.total)\nsegments:\n  vip: { name: VIP }\n  Big: { where: 1 = 1 \
+         }\n  all: { where: true }\n  list: []\n",
+        &[
+            "t.yaml:2:8: traits.ltv: this is a number; a text is needed: put it in quotes",
+            "t.yaml:3:3: traits.Big-One: `Big-One` is no name for a trait; a name is made of a-z, 0-9 and `_`, and \
+             begins \
+             with no digit, at most 100 of them",
+            "t.yaml:5:8: segments.vip: `where` is missing; write for example `where: ltv > 500`",
+            "t.yaml:6:3: segments.Big: `Big` is no name for a segment; an id is made of a-z, 0-9, `_` and `-`, at \
+             most 100 \
+             of them",
+            "t.yaml:7:17: segments.all.where: this is true or false; a text is needed: put it in quotes",
+            "t.yaml:8:9: segments.list: this is a list; write fields, each as a name and a value",
+        ],
+    );
+}
+
+#[test]
+fn identity_rules_that_make_no_sense() {
+    check(
+        "identity:\n  namespaces:\n    email: { priority: 1, normalise: mail, from: [email] }\n    phone: { from: \
+         [traits.phone] }\n    \
+         device: { priority: 300, shared_after: { usr_id: 3, anonymous_id: 0 } }\n    \
+         card: { priority: 5, shared_after: { anonymous_id: 2 }, from: [properties.card] }\n    \
+         loyalty: { priority: 5, from: [traits.loyalty] }\n  block: [null, \"re:[\"]\n",
+        &[
+            "t.yaml:3:38: identity.namespaces.email.normalise: `mail` is unknown; did you mean `email`?",
+            "t.yaml:3:51: identity.namespaces.email.from[0]: `email` is no place in an event; write a path below \
+             traits, \
+             properties or context, such as `context.traits.email`",
+            "t.yaml:4:12: identity.namespaces.phone: `priority` is missing; write for example `priority: 2`",
+            "t.yaml:5:13: identity.namespaces.device: `from` is missing: where in an event do its values stand? \
+             write for \
+             example `from: [traits.email]`",
+            "t.yaml:5:25: identity.namespaces.device.priority: 300 is out of range; write a whole number from 1 to \
+             255",
+            "t.yaml:5:46: identity.namespaces.device.shared_after.usr_id: there is no namespace `usr_id`; did you \
+             mean \
+             `user_id`?",
+            "t.yaml:5:71: identity.namespaces.device.shared_after.anonymous_id: 0 is out of range; write a whole \
+             number from \
+             1 to 1000000",
+            "t.yaml:6:42: identity.namespaces.card.shared_after.anonymous_id: `anonymous_id` (priority 9) is no \
+             better than \
+             `card` (priority 5); name one with a smaller priority",
+            "t.yaml:7:14: identity.namespaces.loyalty: `card` has priority 5 too; which of them is better must be \
+             clear, so \
+             give each its own",
+            "t.yaml:8:11: identity.block[0]: this is empty; write a text (the word null itself needs quotes)",
+            "t.yaml:8:17: identity.block[1]: `[` is no regular expression: unclosed character class",
+        ],
+    );
+}
+
+#[test]
+fn destinations_that_could_not_deliver() {
+    check(
+        "destinations:\n  a: { type: webhok }\n  b: { type: webhook, url: \"ftp://x\", secret: whsec_x, retries: 3 \
+         }\n  \
+         c: { type: webhook, url: \"http://127.0.0.1/\", secret: \"env:NOT_SET\", timeout: 1 day }\n  \
+         d: { type: kafka, topic: t }\n  e: { type: webhook, url: \"https://me:pw@example.com/\" }\n",
+        &[
+            "t.yaml:2:14: destinations.a.type: `webhok` is unknown; did you mean `webhook`?",
+            "t.yaml:3:28: destinations.b.url: `ftp://x` is no address of a webhook; write one that begins with \
+             https:// or \
+             http://",
+            "t.yaml:3:47: destinations.b.secret: a secret does not stand in a file; write where it is kept: env:NAME \
+             or \
+             file:PATH",
+            "t.yaml:3:56: destinations.b.retries: there is no such field; known are type, allow_private, url, \
+             secret, \
+             timeout, max_attempts, concurrency",
+            "t.yaml:4:28: destinations.c.url: 127.0.0.1 is in this machine's or a private network; if that is meant, \
+             add \
+             `allow_private: true`",
+            "t.yaml:4:57: destinations.c.secret: the environment variable NOT_SET is not set; set it, or name \
+             another place",
+            "t.yaml:4:81: destinations.c.timeout: 1 day is out of range; write a time from 100 ms to 5 min",
+            "t.yaml:5:6: destinations.d: no Kafka cluster is known; set log.kafka.bootstrap_servers (or \
+             TRIBUTARY_KAFKA_BOOTSTRAP_SERVERS), or write `bootstrap_servers` here",
+            "t.yaml:6:28: destinations.e.url: an address with a user or password in it would be shown in logs; sign \
+             with \
+             `secret` instead",
+        ],
+    );
+}
+
+#[test]
+fn a_webhook_secret_has_the_standard_form() {
+    let yaml = "destinations:\n  a: { type: webhook, url: \"https://example.com/\", secret: \"env:S\" }\n";
+    for wrong in ["plain", "whsec_", "whsec_***"] {
+        let told = read_files(&[("t.yaml", yaml)], &[("S", wrong)].into()).unwrap_err();
+        let expected = "t.yaml:2:60: destinations.a.secret: what is kept there is no Standard Webhooks secret; it \
+         begins with \
+                        whsec_, and base64 follows";
+        assert_eq!(told, [expected]);
+    }
+}
+
+#[test]
+fn triggers_that_could_not_fire() {
+    check(
+        "segments:\n  vip: { where: 1 = 1 }\ndestinations:\n  crm: { type: webhook, url: \"https://example.com/\" \
+         }\ntriggers:\n  \
+         a: { on: { enter: vpi }, send: { to: crn, body: x } }\n  \
+         b: { on: { enter: vip, exit: vip }, send: { to: crm } }\n  \
+         c: { on: { enter: vip, where: 1 = 1 }, send: { to: crm, body: x } }\n  \
+         d: { send: { to: crm, body: x } }\n",
+        &[
+            "t.yaml:6:21: triggers.a.on.enter: there is no segment `vpi`; did you mean `vip`?",
+            "t.yaml:6:40: triggers.a.send.to: there is no destination `crn`; did you mean `crm`?",
+            "t.yaml:7:12: triggers.b.on: write exactly one of `enter`, `exit` and `event`, such as `on: { enter: vip \
+             }`",
+            "t.yaml:7:45: triggers.b.send: `body` is missing; write for example `body: '{\"profile\": {{ profile.id \
+             | tojson }}}'`",
+            "t.yaml:8:33: triggers.c.on.where: only `event` takes a condition; put this one into the segment",
+            "t.yaml:9:6: triggers.d: `on` is missing; write for example `on: { enter: vip }`",
+        ],
+    );
+}
+
+#[track_caller]
+fn check_body(body: &str, expected: &[&str]) {
+    let frame = "traits:\n  ltv: sum(properties.total)\ndestinations:\n  crm: { type: webhook, url: \
+     \"https://example.com/\" }\ntriggers:\n  \
+                 t:\n    on: { event: X }\n    send:\n      to: crm\n      body: ";
+    check(&format!("{frame}{body}\n"), expected);
+}
+
+#[test]
+fn templates_are_checked_where_they_stand() {
+    check_body(
+        "'{{ profile.id | tojson }} {{ range(3) }} {% for i in profile.identifiers %}{{ i.value }}{% endfor %}'",
+        &[],
+    );
+    check_body(
+        "'{{ profile.id '",
+        &["t.yaml:10:25: triggers.t.send.body: this is no valid template: unexpected end of input, expected end of \
+             variable block"],
+    );
+    check_body(
+        "'{{ computed.lvt }} {{ user.id }}'",
+        &[
+            "t.yaml:10:17: triggers.t.send.body: there is no computed trait `lvt`; did you mean `ltv`?",
+            "t.yaml:10:36: triggers.t.send.body: there is no variable `user`; known are profile, traits, computed, \
+             segment, event, \
+         trigger, message",
+        ],
+    );
+    check_body(
+        "|\n        {\n          {{ profile.id | to_json }}\n        }",
+        &["t.yaml:12:27: triggers.t.send.body: this is no valid template: filter to_json is unknown"],
+    );
+}
+
+#[test]
+fn sql_mistakes_stand_where_the_sql_stands() {
+    // Bare, quoted, as a block and folded: the place is that of the unknown function.
+    for (yaml, place) in [
+        ("traits:\n  a: nosuch(1)\n", "t.yaml:2:6: traits.a: "),
+        ("segments:\n  a:\n    where: 1 = 1 AND nosuch(1)\n", "t.yaml:3:22: segments.a.where: "),
+        ("segments:\n  a:\n    where: 'traits.x = ''a'' AND nosuch(1)'\n", "t.yaml:3:34: segments.a.where: "),
+        ("segments:\n  a:\n    where: |\n      1 = 1\n      AND nosuch(1)\n", "t.yaml:5:11: segments.a.where: "),
+        ("segments:\n  a:\n    where: >-\n      1 = 1\n      AND nosuch(1)\n", "t.yaml:5:11: segments.a.where: "),
+        (
+            "destinations:\n  d: { type: webhook, url: \"https://example.com/\" }\n\
+             triggers:\n  t: { on: { event: X, where: nosuch(1) }, send: { to: d, body: x } }\n",
+            "t.yaml:4:31: triggers.t.on.where: ",
+        ),
+    ] {
+        let told = read_files(&[("t.yaml", yaml)], &Variables::default()).unwrap_err();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(&format!("{place}there is no function `nosuch`")), "{told:?} for\n{yaml}");
+    }
+}
+
+#[test]
+fn what_refers_to_a_mistaken_definition_is_not_called_mistaken_too() {
+    check(
+        "traits:\n  ltv: 5\n  double: ltv * 2\nsegments:\n  vip: { where: ltv > 500 }\n  none: {}\n  \
+         some: { where: in_segment('none') AND double > 1 }\n",
+        &[
+            "t.yaml:2:8: traits.ltv: this is a number; a text is needed: put it in quotes",
+            "t.yaml:6:9: segments.none: `where` is missing; write for example `where: ltv > 500`",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_is_read_by_name_without_tests_and_hidden_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["b.yaml", "a.yml", "a.test.yaml", ".a.yaml", "notes.txt", ".yaml"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    let mistakes = Mistakes::default();
+    let names: Vec<_> =
+        sources(dir.path(), &mistakes).iter().map(|source| Location::new(source, 0).to_string()).collect();
+    let expected = ["a.yml:1:1", "b.yaml:1:1"].map(|name| dir.path().join(name).display().to_string());
+    assert_eq!(names, expected);
+    assert_eq!(mistakes.count(), 0);
+}

@@ -1,0 +1,289 @@
+//! Closes epochs: reads what the logs have, makes base facts of it, and hands it to the dataflow and the committer.
+//!
+//! An epoch is closed as soon as the one before the last has been committed, so epochs grow with the load and shrink to
+//! single events when there is little: one is being prepared while another is computed and a third is written.
+
+use super::clock::Clock;
+use super::epoch::{Prepared, Work};
+use super::hydrate::{HydrateError, backfill, hydrate};
+use super::intake::Intake;
+use super::status::Committed;
+use super::worker::{WorkerError, Workers};
+use crate::store::{Meta, Rejected, Store, StoreError};
+use crate::telemetry;
+use crossbeam_channel::Sender;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tributary_connectors::log::{Entry, Log, LogError, LogReader};
+use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::Rules;
+use tributary_dataflows::profile::Plan;
+use tributary_model::{Epoch, IdentifierId, Millis, Position};
+
+/// The longest that the driver waits before it looks whether it is to stop.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long it waits after a log could not be read.
+const RETRY_READ: Duration = Duration::from_secs(1);
+
+/// Why the engine has stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The state cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The dataflow has stopped.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// The dataflow could not be re-fed.
+    #[error(transparent)]
+    Hydrate(#[from] HydrateError),
+    /// A log cannot be read on.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another thread of the engine has stopped, and says why itself.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// A stream of events and how it is called in the stored positions.
+pub struct Source {
+    /// The stream's name.
+    pub stream: String,
+    /// What is read.
+    pub log: Arc<dyn Log>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Source {}", self.stream)
+    }
+}
+
+/// Bounds of an epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct DriverOptions {
+    /// Log records in one epoch.
+    pub epoch_records: usize,
+    /// Due timers in one epoch; with more due, the epoch's clock stands still at the last one that fits.
+    pub epoch_timers: usize,
+}
+
+/// The thread that closes epochs.
+pub struct Driver {
+    /// The streams to read.
+    pub sources: Vec<Source>,
+    /// From bytes to events.
+    pub processor: Arc<Processor>,
+    /// From events to facts.
+    pub intake: Intake,
+    /// The dataflow.
+    pub workers: Workers,
+    /// Towards the committer.
+    pub work: Sender<Work>,
+    /// The state.
+    pub store: Arc<Store>,
+    /// Compiled definitions.
+    pub plan: Arc<Plan>,
+    /// Identity rules.
+    pub rules: Arc<Rules>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What has been committed.
+    pub committed: watch::Receiver<Committed>,
+    /// Bounds.
+    pub options: DriverOptions,
+    /// Set when the process is to end.
+    pub stop: Arc<AtomicBool>,
+    /// Where the state stood at the start.
+    pub meta: Meta,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Driver of {:?}", self.sources)
+    }
+}
+
+impl Driver {
+    /// Works until it is told to stop; then closes the last epoch and ends the workers.
+    ///
+    /// # Errors
+    /// If it cannot go on; the message says why.
+    pub fn run(mut self) -> Result<(), EngineError> {
+        let result = self.work_on();
+        // The committer ends when its channel is closed, after what was sent before.
+        drop(self.work);
+        self.workers.stop();
+        result
+    }
+
+    fn work_on(&mut self) -> Result<(), EngineError> {
+        let started = Instant::now();
+        let now = (self.clock)().max(self.meta.clock);
+        backfill(&self.store, &self.plan, &self.processor, &mut self.meta, now)?;
+        let identifiers = hydrate(&self.store, &self.plan, &self.rules, &self.workers)?;
+        self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
+        tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
+
+        let mut readers = Vec::new();
+        for source in &self.sources {
+            let from = self.meta.positions.get(&source.stream).cloned().unwrap_or_default();
+            readers.push((source.stream.clone(), source.log.reader(&from)?));
+        }
+        let mut positions = self.meta.positions.clone();
+        let mut timers = Timers::new(self.options.epoch_timers);
+        let mut last = (self.meta.epoch, self.meta.clock);
+        while !self.stop.load(Ordering::Relaxed) {
+            let entries = self.read(&mut readers, timers.next, last.1)?;
+            let (epoch, now) = (last.0 + 1, (self.clock)().max(last.1));
+            let committed = self.committed.borrow().epoch;
+            let (due, now) = timers.due(&self.store, now, last.1, committed, epoch)?;
+            if entries.is_empty() && due.is_empty() {
+                continue;
+            }
+            let prepared = self.prepare(epoch, now, entries, &due, &mut positions, committed)?;
+            timers.set(prepared.timers_set.iter().map(|(due, _)| *due));
+            last = (epoch, now);
+            self.workers.close(epoch)?;
+            self.hand_on(Work::Epoch(Box::new(prepared)))?;
+        }
+        Ok(())
+    }
+
+    fn hand_on(&self, work: Work) -> Result<(), EngineError> {
+        self.work.send(work).map_err(|_| EngineError::Stopping)
+    }
+
+    /// What the logs have; waits a little where they have nothing.
+    fn read(
+        &self,
+        readers: &mut [(String, Box<dyn LogReader>)],
+        next_timer: Option<Millis>,
+        now: Millis,
+    ) -> Result<Vec<(usize, Entry)>, EngineError> {
+        let until_timer = next_timer.map_or(Millis::MAX, |due| due.saturating_sub(now.max((self.clock)())).max(0));
+        let wait = LONGEST_WAIT.min(Duration::from_millis(until_timer as u64)) / readers.len().max(1) as u32;
+        let mut entries = Vec::new();
+        for (index, (stream, reader)) in readers.iter_mut().enumerate() {
+            let room = self.options.epoch_records.saturating_sub(entries.len());
+            let wait = if entries.is_empty() { wait } else { Duration::ZERO };
+            match reader.poll(room, wait) {
+                Ok(read) => entries.extend(read.into_iter().map(|entry| (index, entry))),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, stream, "cannot read, trying again");
+                    std::thread::sleep(RETRY_READ.min(LONGEST_WAIT));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(lag) = reader.lag() {
+                telemetry::lag(stream, lag);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Makes base facts of what was read, and feeds what they change to the dataflow.
+    fn prepare(
+        &mut self,
+        epoch: Epoch,
+        clock: Millis,
+        entries: Vec<(usize, Entry)>,
+        due: &[(Millis, IdentifierId)],
+        positions: &mut BTreeMap<String, Position>,
+        committed: Epoch,
+    ) -> Result<Prepared, EngineError> {
+        let started = Instant::now();
+        let _span = tracing::debug_span!("prepare", epoch, records = entries.len()).entered();
+        let mut prepared = Prepared { epoch, clock, ..Prepared::default() };
+        let mut events = Vec::with_capacity(entries.len());
+        for (source, entry) in entries {
+            let Some(source) = self.sources.get(source) else { continue };
+            match positions.get_mut(&source.stream) {
+                Some(position) => position.advance(entry.partition, entry.offset + 1),
+                None => {
+                    let position = Position(BTreeMap::from([(entry.partition, entry.offset + 1)]));
+                    positions.insert(source.stream.clone(), position);
+                }
+            }
+            let record = entry.record;
+            prepared.earliest = prepared.earliest.into_iter().chain([record.received_at]).min();
+            let seed = || format!("{}/{}/{}", source.stream, entry.partition, entry.offset);
+            match self.processor.process(&record.body, record.received_at, record.sent_at, &seed()) {
+                Ok(event) => events.push(event),
+                Err(reason) => prepared.rejected.push(Rejected {
+                    received_at: record.received_at,
+                    code: reason.code().to_owned(),
+                    reason: reason.to_string(),
+                    source: record.source,
+                    body: record.body.to_vec(),
+                }),
+            }
+        }
+        prepared.positions.clone_from(positions);
+        let read = events.len();
+        let events = self.intake.deduplicate(events, &mut prepared, committed)?;
+        telemetry::duplicates(read - events.len());
+        let feed = self.intake.take_in(events, due, &mut prepared, committed)?;
+        telemetry::prepared(&feed, started.elapsed());
+        self.workers.feed(feed)?;
+        Ok(prepared)
+    }
+}
+
+/// Which timers are due. They stand in the store, and those answered in epochs under way are remembered here.
+#[derive(Debug)]
+struct Timers {
+    limit: usize,
+    /// When to look again; at the start at once.
+    next: Option<Millis>,
+    from: Millis,
+    answered: HashSet<(Millis, IdentifierId)>,
+    answered_in: Epoch,
+}
+
+impl Timers {
+    fn new(limit: usize) -> Self {
+        Self { limit, next: Some(Millis::MIN), from: Millis::MIN, answered: HashSet::new(), answered_in: 0 }
+    }
+
+    fn set(&mut self, dues: impl Iterator<Item = Millis>) {
+        self.next = self.next.into_iter().chain(dues).min();
+    }
+
+    /// The timers that are due now, at most so many as an epoch may hold, and the clock that goes with them.
+    fn due(
+        &mut self,
+        store: &Store,
+        now: Millis,
+        last: Millis,
+        committed: Epoch,
+        epoch: Epoch,
+    ) -> Result<(Vec<(Millis, IdentifierId)>, Millis), StoreError> {
+        if self.next.is_none_or(|next| next > now) {
+            return Ok((Vec::new(), now));
+        }
+        if committed >= self.answered_in {
+            self.answered.clear();
+        }
+        let mut timers = store.view().timers(self.from, self.limit + self.answered.len() + 1)?;
+        timers.retain(|timer| !self.answered.contains(timer));
+        let mut clock = now;
+        let mut due: Vec<_> = timers.iter().copied().take_while(|(due, _)| *due <= now).collect();
+        if due.len() > self.limit {
+            due.truncate(self.limit);
+            clock = due.last().map_or(now, |(due, _)| (*due).max(last));
+        }
+        // What was set by epochs still under way is not in the store yet: look again when they are.
+        let pending = (committed + 1 < epoch).then_some(now.saturating_add(1));
+        self.next = timers.get(due.len()).map(|(due, _)| *due).into_iter().chain(pending).min();
+        if let Some((last_due, _)) = due.last() {
+            self.from = *last_due;
+            self.answered.extend(due.iter().copied());
+            self.answered_in = epoch;
+        }
+        Ok((due, clock))
+    }
+}

@@ -1,0 +1,287 @@
+//! From valid events to base facts: what one epoch's events change, for the dataflow and for the store.
+//!
+//! The current facts of an identifier are found in memory if they were touched lately, else in the store. Everything
+//! here is keyed by identifier and commutes, so the order of events in an epoch does not matter.
+
+use super::epoch::{Feed, Prepared};
+use super::recent::Recent;
+use crate::store::links::Ends;
+use crate::store::{LinkFacts, Store, StoreError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tributary_dataflows::identity::{Endpoint, Link, Node, Rules};
+use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
+use tributary_model::{Epoch, Event, Identifier, IdentifierId, MessageId, Millis};
+
+/// Bounds of the intake's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct IntakeOptions {
+    /// Identifiers (and links, and message ids) held in memory.
+    pub cache_entries: usize,
+    /// How long a message id is remembered, in milliseconds.
+    pub dedupe_horizon_ms: i64,
+}
+
+/// An identifier that this epoch touches.
+struct Touched {
+    facts: IdentifierFacts,
+    change: Features,
+    node_before: Option<Node>,
+}
+
+/// Turns events into changes of base facts.
+pub struct Intake {
+    plan: Arc<Plan>,
+    rules: Arc<Rules>,
+    store: Arc<Store>,
+    options: IntakeOptions,
+    facts: Recent<IdentifierId, Arc<IdentifierFacts>>,
+    links: Recent<Ends, LinkFacts>,
+    seen: Recent<MessageId, ()>,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Intake with {} identifiers in memory", self.facts.len())
+    }
+}
+
+impl Intake {
+    /// An intake with nothing in memory.
+    pub fn new(plan: Arc<Plan>, rules: Arc<Rules>, store: Arc<Store>, options: IntakeOptions) -> Self {
+        let entries = options.cache_entries;
+        Self {
+            plan,
+            rules,
+            store,
+            options,
+            facts: Recent::new(entries),
+            links: Recent::new(entries),
+            seen: Recent::new(entries),
+        }
+    }
+
+    /// Drops the events whose message was seen before, and remembers the others.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn deduplicate(
+        &mut self,
+        events: Vec<Event>,
+        prepared: &mut Prepared,
+        committed: Epoch,
+    ) -> Result<Vec<Event>, StoreError> {
+        let asked: Vec<MessageId> =
+            events.iter().map(|event| event.message_id).filter(|id| !self.seen.contains(id)).collect();
+        let horizon = prepared.clock.saturating_sub(self.options.dedupe_horizon_ms);
+        let found = self.store.seen(&asked)?;
+        let known = asked.into_iter().zip(found).filter(|(_, at)| at.is_some_and(|at| at >= horizon));
+        let known: HashSet<MessageId> = known.map(|(id, _)| id).collect();
+        let mut fresh = Vec::with_capacity(events.len());
+        for event in events {
+            let id = event.message_id;
+            if known.contains(&id) || self.seen.contains(&id) {
+                continue;
+            }
+            self.seen.put(id, (), prepared.epoch, committed);
+            prepared.seen.push(id);
+            fresh.push(event);
+        }
+        Ok(fresh)
+    }
+
+    /// Takes in an epoch's events and due timers.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn take_in(
+        &mut self,
+        events: Vec<Event>,
+        due: &[(Millis, IdentifierId)],
+        prepared: &mut Prepared,
+        committed: Epoch,
+    ) -> Result<Feed, StoreError> {
+        let now = prepared.clock;
+        let mut feed = Feed::default();
+        let carried = |event: &Event| event.identifiers.iter().map(Identifier::id).collect::<Vec<_>>();
+        let ids: Vec<Vec<IdentifierId>> = events.iter().map(carried).collect();
+        let wanted = ids.iter().flatten().copied().chain(due.iter().map(|(_, id)| *id));
+        let mut touched = self.load(wanted)?;
+        let mut links = self.load_links(&ids)?;
+
+        for (event, ids) in events.iter().zip(&ids) {
+            for (identifier, id) in event.identifiers.iter().zip(ids) {
+                let entry = touched.entry(*id).or_insert_with(|| Touched {
+                    facts: IdentifierFacts::new(identifier.clone(), event.timestamp),
+                    change: Features::presence(),
+                    node_before: None,
+                });
+                entry.facts.seen(event.timestamp);
+            }
+            let Some((best, others)) = ids.split_first() else { continue };
+            if let Some(Touched { facts, change, .. }) = touched.get_mut(best) {
+                if facts.timer.is_some_and(|timer| timer <= now) {
+                    facts.expire(&self.plan, now, change);
+                }
+                facts.apply(&self.plan, event, now, change);
+            }
+            for other in others {
+                if let Some(evidence) = links.get_mut(&(*best, *other)) {
+                    *evidence = Some((LinkFacts::seen(evidence.map(|(facts, _)| facts), event.timestamp),
+                        evidence.map_or(true, |(_, is_new)| is_new)));
+                }
+            }
+        }
+        for (due, id) in due {
+            prepared.timers_done.push((*due, *id));
+            if let Some(Touched { facts, change, .. }) = touched.get_mut(id) {
+                if facts.timer == Some(*due) {
+                    facts.expire(&self.plan, now, change);
+                    facts.timer = None;
+                }
+            }
+        }
+        self.note_links(links, &touched, &mut feed, prepared, committed);
+        self.note_facts(touched, &mut feed, prepared, committed);
+        self.note_events(events, ids, prepared);
+        Ok(feed)
+    }
+
+    /// Current facts of the identifiers that exist.
+    fn load(
+        &mut self,
+        wanted: impl Iterator<Item = IdentifierId>,
+    ) -> Result<HashMap<IdentifierId, Touched>, StoreError> {
+        let mut touched = HashMap::new();
+        let mut missing = Vec::new();
+        let mut asked = HashSet::new();
+        for id in wanted {
+            if !asked.insert(id) {
+                continue;
+            }
+            match self.facts.take(&id) {
+                Some(facts) => {
+                    touched.insert(id, self.touch(Arc::unwrap_or_clone(facts)));
+                }
+                None => missing.push(id),
+            }
+        }
+        for (id, found) in missing.iter().zip(self.store.facts(&missing)?) {
+            if let Some(facts) = found {
+                touched.insert(*id, self.touch(facts));
+            }
+        }
+        Ok(touched)
+    }
+
+    fn touch(&self, facts: IdentifierFacts) -> Touched {
+        let node_before = Some(self.node(&facts));
+        Touched { facts, change: Features::default(), node_before }
+    }
+
+    fn node(&self, facts: &IdentifierFacts) -> Node {
+        node(&self.rules, facts)
+    }
+
+    /// Current evidence of the links that the events carry, with whether each is new.
+    fn load_links(
+        &mut self,
+        ids: &[Vec<IdentifierId>],
+    ) -> Result<HashMap<Ends, Option<(LinkFacts, bool)>>, StoreError> {
+        let mut links = HashMap::new();
+        let mut missing = Vec::new();
+        for ids in ids {
+            let Some((best, others)) = ids.split_first() else { continue };
+            for other in others {
+                let ends = (*best, *other);
+                if links.contains_key(&ends) {
+                    continue;
+                }
+                let held = self.links.take(&ends);
+                if held.is_none() {
+                    missing.push(ends);
+                }
+                links.insert(ends, held.map(|facts| (facts, false)));
+            }
+        }
+        for (ends, found) in missing.iter().zip(self.store.links(&missing)?) {
+            links.insert(*ends, found.map(|facts| (facts, false)));
+        }
+        Ok(links)
+    }
+
+    fn note_links(
+        &mut self,
+        links: HashMap<Ends, Option<(LinkFacts, bool)>>,
+        touched: &HashMap<IdentifierId, Touched>,
+        feed: &mut Feed,
+        prepared: &mut Prepared,
+        committed: Epoch,
+    ) {
+        let end = |id: IdentifierId| endpoint(&self.rules, id, &touched.get(&id)?.facts);
+        for (ends, evidence) in links {
+            let Some((facts, is_new)) = evidence else { continue };
+            if is_new {
+                if let (Some(to), Some(from)) = (end(ends.0), end(ends.1)) {
+                    feed.links.push((Link { to, from }, 1));
+                }
+            }
+            prepared.links.push((ends, facts));
+            self.links.put(ends, facts, prepared.epoch, committed);
+        }
+    }
+
+    fn note_facts(
+        &mut self,
+        touched: HashMap<IdentifierId, Touched>,
+        feed: &mut Feed,
+        prepared: &mut Prepared,
+        committed: Epoch,
+    ) {
+        use differential_dataflow::difference::IsZero;
+        for (id, Touched { mut facts, change, node_before }) in touched {
+            let node = self.node(&facts);
+            if node_before != Some(node) {
+                feed.nodes.extend(node_before.map(|before| (before, -1)));
+                feed.nodes.push((node, 1));
+            }
+            if !change.is_zero() {
+                feed.facts.push((id, change));
+            }
+            // An earlier timer still comes first and is set anew when it does: no timer is ever moved back.
+            let next = facts.next_expiry(&self.plan);
+            if let Some(next) = next.filter(|next| facts.timer.is_none_or(|timer| *next < timer)) {
+                facts.timer = Some(next);
+                prepared.timers_set.push((next, id));
+            }
+            let facts = Arc::new(facts);
+            prepared.facts.insert(id, facts.clone());
+            self.facts.put(id, facts, prepared.epoch, committed);
+        }
+    }
+
+    fn note_events(&self, events: Vec<Event>, ids: Vec<Vec<IdentifierId>>, prepared: &mut Prepared) {
+        for (event, ids) in events.into_iter().zip(ids) {
+            let place = prepared.events.len();
+            for (trigger, condition) in &self.plan.program.event_conditions {
+                if condition.matches(&event) {
+                    prepared.fired.push((place, trigger.clone()));
+                }
+            }
+            if let Some(best) = ids.first() {
+                prepared.events.push((*best, event));
+            }
+        }
+    }
+}
+
+/// The node that an identifier is in the graph.
+pub fn node(rules: &Rules, facts: &IdentifierFacts) -> Node {
+    let priority = rules.namespace(&facts.identifier.namespace).map_or(u8::MAX, |namespace| rules.priority(namespace));
+    Node { priority, first_seen: facts.first_seen, id: facts.identifier.id() }
+}
+
+/// The end of a link that an identifier is; `None` if the definitions no longer have its namespace.
+pub fn endpoint(rules: &Rules, id: IdentifierId, facts: &IdentifierFacts) -> Option<Endpoint> {
+    Some(Endpoint { id, namespace: rules.namespace(&facts.identifier.namespace)? })
+}

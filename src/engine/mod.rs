@@ -1,0 +1,178 @@
+//! The engine: from the log to committed state, epoch by epoch, on threads of its own.
+//!
+//! ```text
+//! logs ─► driver (process, facts) ─► workers (dataflow) ─► committer (one batch an epoch) ─► everybody else
+//! ```
+
+pub mod clock;
+pub mod epoch;
+pub mod recent;
+pub mod intake;
+pub mod worker;
+pub mod hydrate;
+pub mod driver;
+pub mod lookup;
+pub mod commit;
+pub mod status;
+
+pub use clock::{Clock, wall_clock};
+pub use driver::{DriverOptions, EngineError, Source};
+pub use intake::IntakeOptions;
+pub use lookup::Profile;
+pub use status::Committed;
+
+use crate::activation::Messages;
+use crate::store::{Meta, Store};
+use crossbeam_channel::bounded;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::Rules;
+use tributary_dataflows::profile::Plan;
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// The state.
+    pub store: Arc<Store>,
+    /// What is read; the first is the log that HTTP appends to.
+    pub sources: Vec<Source>,
+    /// From bytes to events.
+    pub processor: Arc<Processor>,
+    /// Compiled definitions.
+    pub plan: Arc<Plan>,
+    /// Identity rules.
+    pub rules: Arc<Rules>,
+    /// Triggers and their templates.
+    pub messages: Arc<Messages>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Timely worker threads.
+    pub workers: usize,
+    /// Bounds of an epoch.
+    pub driver: DriverOptions,
+    /// Bounds of memory.
+    pub intake: IntakeOptions,
+}
+
+impl std::fmt::Debug for EngineParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EngineParts of {:?}", self.sources)
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    committed: watch::Receiver<Committed>,
+    failed: watch::Receiver<Option<String>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the threads. Queries may be answered at once; [`Committed::hydrated`] tells when events move again.
+    ///
+    /// # Errors
+    /// If the state cannot be read or threads cannot be started.
+    pub fn start(parts: EngineParts) -> Result<Self, EngineError> {
+        let EngineParts { store, sources, processor, plan, rules, messages, clock, workers, driver, intake } = parts;
+        let mut meta = store.view().meta()?.unwrap_or_else(|| Meta { state_id: state_id(), ..Meta::default() });
+        meta.run += 1;
+        store.write_meta(&meta)?;
+        tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
+
+        let running = worker::Workers::start(workers, plan.clone(), rules.clone())?;
+        let (status, committed) = watch::channel(Committed::new(&meta, false));
+        let (failure, failed) = watch::channel(None);
+        let (work, incoming) = bounded(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let Some(first) = sources.first() else { return Err(EngineError::Stopping) };
+        let committer = commit::Committer {
+            store: store.clone(),
+            plan: plan.clone(),
+            messages,
+            log: first.log.clone(),
+            log_stream: first.stream.clone(),
+            meta: meta.clone(),
+            status,
+            outputs: running.outputs(),
+            workers,
+        };
+        let driver = driver::Driver {
+            sources,
+            processor,
+            intake: intake::Intake::new(plan.clone(), rules.clone(), store.clone(), intake),
+            workers: running,
+            work,
+            store,
+            plan,
+            rules,
+            clock,
+            committed: committed.clone(),
+            options: driver,
+            stop: stop.clone(),
+            meta,
+        };
+        let threads = vec![
+            spawn("driver", stop.clone(), failure.clone(), move || driver.run().map_err(|error| error.to_string())),
+            spawn("committer", stop.clone(), failure, move || {
+                committer.run(&incoming).map_err(|error| error.to_string())
+            }),
+        ];
+        Ok(Self { committed, failed, stop, threads })
+    }
+
+    /// The last committed epoch, as it changes.
+    pub fn committed(&self) -> watch::Receiver<Committed> {
+        self.committed.clone()
+    }
+
+    /// Why the engine has stopped by itself, once it has.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failed.clone()
+    }
+
+    /// Closes and commits the last epoch, and waits for it. Blocks: call it off the async threads.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine ended in a panic");
+            }
+        }
+    }
+}
+
+/// A random name for a new state.
+fn state_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+fn spawn(
+    name: &'static str,
+    stop: Arc<AtomicBool>,
+    failure: watch::Sender<Option<String>>,
+    run: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        // A panic is a failure like any other: the process says so and ends, instead of standing still.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        let failed = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(reason)) => Some(reason),
+            Err(_) => Some("panicked".to_owned()),
+        };
+        if let Some(reason) = failed {
+            stop.store(true, Ordering::Relaxed);
+            failure.send_if_modified(|first| {
+                let is_first = first.is_none();
+                if is_first {
+                    *first = Some(format!("{name}: {reason}"));
+                }
+                is_first
+            });
+        }
+    })
+}

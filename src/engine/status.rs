@@ -1,0 +1,42 @@
+//! What the rest of the process knows of the engine: the last committed epoch.
+
+use crate::store::Meta;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tributary_model::{Epoch, Millis, Position};
+
+/// Where the engine stands. A new one is published with every commit.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// The last committed epoch.
+    pub epoch: Epoch,
+    /// Its clock.
+    pub clock: Millis,
+    /// What it covers of each stream.
+    pub positions: BTreeMap<String, Position>,
+    /// Members of each segment.
+    pub counts: Arc<BTreeMap<String, i64>>,
+    /// Profiles there are.
+    pub profiles: i64,
+    /// Whether the dataflow has been re-fed since the start.
+    pub hydrated: bool,
+}
+
+impl Committed {
+    /// What a meta row says.
+    pub fn new(meta: &Meta, hydrated: bool) -> Self {
+        Self {
+            epoch: meta.epoch,
+            clock: meta.clock,
+            positions: meta.positions.clone(),
+            counts: Arc::new(meta.counts.clone()),
+            profiles: meta.profiles,
+            hydrated,
+        }
+    }
+
+    /// Whether all that `position` covers of a stream is committed.
+    pub fn covers(&self, stream: &str, position: &Position) -> bool {
+        self.positions.get(stream).map_or(position.0.is_empty(), |committed| committed.covers(position))
+    }
+}

@@ -1,0 +1,169 @@
+//! Runs timely: feeds the dataflow an epoch at a time and hands on what comes out.
+//!
+//! Workers are plain threads that never wait for the disk or the network. Each gets every epoch (maybe with nothing in
+//! it), steps until the dataflow is through with it, and gives its share of the outputs to the collector.
+
+use super::epoch::Feed;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use differential_dataflow::input::InputSession;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use timely::dataflow::ProbeHandle;
+use tributary_dataflows::identity::Rules;
+use tributary_dataflows::profile::Plan;
+use tributary_dataflows::{Inputs, Output};
+use tributary_model::Epoch;
+
+/// One worker's share of an epoch.
+#[derive(Debug)]
+enum Step {
+    /// Takes in changes; the epoch stays open.
+    Feed(Feed),
+    /// Closes the epoch.
+    Close(Epoch),
+}
+
+/// Consolidated changes of what is true.
+pub type Outputs = Vec<(Output, isize)>;
+
+/// The running dataflow.
+pub struct Workers {
+    steps: Vec<Sender<Step>>,
+    outputs: Receiver<(Epoch, Outputs)>,
+    threads: timely::communication::WorkerGuards<()>,
+}
+
+impl std::fmt::Debug for Workers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} workers", self.steps.len())
+    }
+}
+
+/// The dataflow has stopped, which only a defect in it can cause.
+#[derive(Debug, thiserror::Error)]
+#[error("the dataflow has stopped: {0}")]
+pub struct WorkerError(String);
+
+impl Workers {
+    /// Starts `count` worker threads.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn start(count: usize, plan: Arc<Plan>, rules: Arc<Rules>) -> Result<Self, WorkerError> {
+        let (steps, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded::<Step>(4)).unzip();
+        let (output, outputs) = bounded::<(Epoch, Outputs)>(4 * count);
+        let receivers = Mutex::new(receivers.into_iter().map(Some).collect::<Vec<_>>());
+        let config = match count {
+            1 => timely::Config::thread(),
+            _ => timely::Config::process(count),
+        };
+        let threads = timely::execute(config, move |worker| {
+            let mut receivers = receivers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let receiver = receivers.get_mut(worker.index()).and_then(Option::take);
+            drop(receivers);
+            if let Some(receiver) = receiver {
+                run(worker, &receiver, &output, plan.clone(), rules.clone());
+            }
+        })
+        .map_err(WorkerError)?;
+        Ok(Self { steps, outputs, threads })
+    }
+
+    /// Gives changes to the open epoch, spread over the workers.
+    ///
+    /// # Errors
+    /// If the workers have stopped.
+    pub fn feed(&self, feed: Feed) -> Result<(), WorkerError> {
+        let count = self.steps.len();
+        if count == 1 {
+            return self.send(0, Step::Feed(feed));
+        }
+        let mut shares: Vec<Feed> = (0..count).map(|_| Feed::default()).collect();
+        let share_of = |low_bits: u128| (low_bits % count as u128) as usize;
+        for change in feed.links {
+            shares.get_mut(share_of(change.0.to.id.0)).into_iter().for_each(|share| share.links.push(change));
+        }
+        for change in feed.nodes {
+            shares.get_mut(share_of(change.0.id.0)).into_iter().for_each(|share| share.nodes.push(change));
+        }
+        for change in feed.facts {
+            let share = shares.get_mut(share_of(change.0.0));
+            if let Some(share) = share {
+                share.facts.push(change);
+            }
+        }
+        shares.into_iter().enumerate().try_for_each(|(index, share)| self.send(index, Step::Feed(share)))
+    }
+
+    /// Closes the open epoch: the workers compute it.
+    ///
+    /// # Errors
+    /// If the workers have stopped.
+    pub fn close(&self, epoch: Epoch) -> Result<(), WorkerError> {
+        (0..self.steps.len()).try_for_each(|index| self.send(index, Step::Close(epoch)))
+    }
+
+    fn send(&self, worker: usize, step: Step) -> Result<(), WorkerError> {
+        let sender = self.steps.get(worker).ok_or_else(|| WorkerError(format!("there is no worker {worker}")))?;
+        sender.send(step).map_err(|_| WorkerError("a worker thread has ended".to_owned()))
+    }
+
+    /// Where each worker's share of each closed epoch comes out.
+    pub fn outputs(&self) -> Receiver<(Epoch, Outputs)> {
+        self.outputs.clone()
+    }
+
+    /// Ends the workers once they are through with all that was closed, and waits for them.
+    pub fn stop(self) {
+        drop(self.steps);
+        drop(self.outputs);
+        drop(self.threads);
+    }
+}
+
+fn run(
+    worker: &mut timely::worker::Worker,
+    steps: &Receiver<Step>,
+    output: &Sender<(Epoch, Outputs)>,
+    plan: Arc<Plan>,
+    rules: Arc<Rules>,
+) {
+    let probe = ProbeHandle::new();
+    let pending: Rc<RefCell<Outputs>> = Rc::default();
+    let mut inputs = worker.dataflow::<Epoch, _, _>(|scope| {
+        let (inputs, outputs) = tributary_dataflows::build(scope, plan, rules);
+        let pending = pending.clone();
+        outputs
+            .inspect_batch(move |_epoch, batch| {
+                pending.borrow_mut().extend(batch.iter().map(|(output, _epoch, times)| (*output, *times)));
+            })
+            .probe_with(&probe);
+        inputs
+    });
+    // Ends when the driver drops its side.
+    while let Ok(step) = steps.recv() {
+        match step {
+            Step::Feed(feed) => take_in(&mut inputs, feed),
+            Step::Close(epoch) => {
+                inputs.advance_to(epoch + 1);
+                worker.step_while(|| probe.less_than(&(epoch + 1)));
+                if output.send((epoch, pending.take())).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn take_in(inputs: &mut Inputs, feed: Feed) {
+    fn all<D: differential_dataflow::Data, R: differential_dataflow::difference::Semigroup + 'static>(
+        input: &mut InputSession<Epoch, D, R>,
+        changes: Vec<(D, R)>,
+    ) {
+        changes.into_iter().for_each(|(data, times)| input.update(data, times));
+    }
+    all(&mut inputs.links, feed.links);
+    all(&mut inputs.nodes, feed.nodes);
+    all(&mut inputs.facts, feed.facts);
+}

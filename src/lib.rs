@@ -1,0 +1,13 @@
+//! Tributary: a real-time customer data platform on differential dataflow.
+//!
+//! This crate joins the two others: `connectors`, which move bytes and know no graph, and `dataflows`, which know what
+//! is true and do no I/O. Modules stand in the order that data walks through them.
+
+pub mod cli;
+pub mod config;
+pub mod server;
+pub mod engine;
+pub mod store;
+pub mod activation;
+pub mod api;
+pub mod telemetry;

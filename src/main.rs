@@ -1,0 +1,5 @@
+//! The `tributary` program.
+
+fn main() -> std::process::ExitCode {
+    tributary::cli::main()
+}

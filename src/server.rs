@@ -1,0 +1,213 @@
+//! Joins everything: log, state, engine, destinations, HTTP; and takes it apart again in the right order.
+
+use crate::activation::{Dispatchers, Messages};
+use crate::api;
+use crate::config::{Configuration, LogKind, ServerConfig};
+use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, wall_clock};
+use crate::store::{Store, StoreOptions};
+use crate::telemetry;
+use anyhow::Context;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tributary_connectors::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, KafkaSource, Log, OnTruncated};
+use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::Rules;
+use tributary_dataflows::profile::Plan;
+
+/// How the log that HTTP appends to is called among the streams.
+const LOG_STREAM: &str = "log";
+/// How long open requests may go on after the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long deliveries under way may go on then.
+const LAST_DELIVERIES: Duration = Duration::from_secs(3);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    engine: Engine,
+    dispatchers: Dispatchers,
+    log: Arc<dyn Log>,
+    stop_http: CancellationToken,
+    http: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Starts everything; events are accepted when this returns.
+    ///
+    /// # Errors
+    /// If the state or a log cannot be opened, or the address cannot be bound; the message says which and why.
+    pub async fn start(configuration: Configuration) -> anyhow::Result<Self> {
+        let Configuration { server: config, loaded } = configuration;
+        let metrics = telemetry::recorder().map_err(anyhow::Error::msg)?;
+        let definitions = Arc::new(loaded.definitions);
+        let plan = Arc::new(Plan::new(loaded.program));
+        let rules = Arc::new(Rules::new(&definitions.identity));
+        let messages = Arc::new(Messages::new(&definitions)?);
+        let processor = Arc::new(Processor::new(&definitions.identity)?);
+
+        let listener = TcpListener::bind(config.http.addr)
+            .await
+            .with_context(|| format!("cannot listen on {} ([http] addr)", config.http.addr))?;
+        let addr = listener.local_addr()?;
+        let opened = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || open(&config)).await??
+        };
+        let Opened { store, log, sources } = opened;
+
+        let engine = Engine::start(EngineParts {
+            store: store.clone(),
+            sources,
+            processor: processor.clone(),
+            plan: plan.clone(),
+            rules,
+            messages,
+            clock: wall_clock(),
+            workers: config.engine.workers,
+            driver: DriverOptions {
+                epoch_records: config.engine.epoch_records,
+                epoch_timers: config.engine.epoch_timers,
+            },
+            intake: IntakeOptions {
+                cache_entries: config.engine.cache_entries,
+                dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
+            },
+        })?;
+        let dispatchers =
+            Dispatchers::start(&definitions, &config.log.kafka, &store, engine.committed(), LAST_DELIVERIES)?;
+
+        let stop_http = CancellationToken::new();
+        let router = api::router(api::Parts {
+            config: &config,
+            store,
+            plan,
+            definitions,
+            committed: engine.committed(),
+            log_stream: LOG_STREAM.to_owned(),
+            log: log.clone(),
+            processor,
+            metrics,
+            shutdown: stop_http.clone(),
+        });
+        let stopped = stop_http.clone();
+        let http = tokio::spawn(async move {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).with_graceful_shutdown(async move { stopped.cancelled().await }).await
+        });
+        Ok(Self { addr, engine, dispatchers, log, stop_http, http })
+    }
+
+    /// The address that is listened on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The last committed epoch, as it changes.
+    pub fn committed(&self) -> tokio::sync::watch::Receiver<crate::engine::Committed> {
+        self.engine.committed()
+    }
+
+    /// Waits until the server stops by itself, and says why.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.engine.failed();
+        let reason = match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_) => None,
+        };
+        reason.unwrap_or_else(|| "the engine has ended".to_owned())
+    }
+
+    /// Stops: no more requests, the last epoch committed, deliveries finished or kept, all on disk.
+    pub async fn stop(self) {
+        self.stop_http.cancel();
+        let abort = self.http.abort_handle();
+        if tokio::time::timeout(DRAIN, self.http).await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+            abort.abort();
+        }
+        let engine = self.engine;
+        if tokio::task::spawn_blocking(move || engine.stop()).await.is_err() {
+            tracing::error!("the engine did not stop cleanly");
+        }
+        self.dispatchers.stop().await;
+        let log = self.log;
+        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+            tracing::error!("the log did not close cleanly");
+        }
+    }
+}
+
+struct Opened {
+    store: Arc<Store>,
+    log: Arc<dyn Log>,
+    sources: Vec<Source>,
+}
+
+fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
+    let dir = &config.data.dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {} ([data] dir)", dir.display()))?;
+    let options = StoreOptions {
+        block_cache_bytes: config.data.block_cache,
+        history_retention_ms: millis(config.data.history_retention),
+        dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
+        rejected_retention_ms: millis(config.data.rejected_retention),
+    };
+    let state = dir.join("state");
+    let store = Store::open(&state, options).with_context(|| format!("cannot open {}", state.display()))?;
+    let log = open_log(config, dir)?;
+    let mut sources = vec![Source { stream: LOG_STREAM.to_owned(), log: log.clone() }];
+    for source in &config.sources {
+        let servers = source.bootstrap_servers.clone().or_else(|| config.log.kafka.bootstrap_servers.clone());
+        let kafka = kafka_config(config, source.topic.clone(), servers.unwrap_or_default());
+        let opened = KafkaSource::open(kafka).with_context(|| format!("cannot read topic {}", source.topic))?;
+        sources.push(Source { stream: format!("kafka:{}", source.name), log: Arc::new(opened) });
+    }
+    Ok(Opened { store: Arc::new(store), log, sources })
+}
+
+fn open_log(config: &ServerConfig, dir: &Path) -> anyhow::Result<Arc<dyn Log>> {
+    Ok(match config.log.kind {
+        LogKind::Embedded => {
+            let dir = dir.join("log");
+            let context = format!("cannot open the log in {}", dir.display());
+            Arc::new(
+                EmbeddedLog::open(EmbeddedConfig {
+                    dir,
+                    retention_age: config.log.retention_age,
+                    retention_bytes: config.log.retention_bytes,
+                    queue_records: config.log.queue_events,
+                    queue_bytes: config.log.queue_bytes,
+                    ..EmbeddedConfig::default()
+                })
+                .context(context)?,
+            )
+        }
+        LogKind::Kafka => {
+            let servers = config.log.kafka.bootstrap_servers.clone().unwrap_or_default();
+            let kafka = kafka_config(config, config.log.kafka.topic.clone(), servers);
+            let context = format!("cannot open the log in Kafka topic {}", kafka.topic);
+            Arc::new(KafkaLog::open(kafka).context(context)?)
+        }
+    })
+}
+
+fn kafka_config(config: &ServerConfig, topic: String, bootstrap_servers: String) -> KafkaConfig {
+    let properties = config.log.kafka.properties.iter();
+    KafkaConfig {
+        bootstrap_servers,
+        topic,
+        partitions: config.log.kafka.partitions,
+        properties: properties.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        on_truncated: OnTruncated::Stop,
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

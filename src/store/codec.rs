@@ -1,0 +1,42 @@
+//! How stored values are written: one version byte, then bincode. The only place that names bincode.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The version that every stored value begins with.
+pub const VERSION: u8 = 1;
+
+/// A value that could not be written or read back.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The value cannot be encoded.
+    #[error("cannot encode a stored value: {0}")]
+    Encode(#[from] bincode::error::EncodeError),
+    /// The bytes are damaged or of another type.
+    #[error("cannot decode a stored value: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    /// The bytes are of a version that this program does not know.
+    #[error("a stored value has version {0:?}, this program reads version {VERSION}; use the program that wrote it")]
+    Version(Option<u8>),
+}
+
+/// The stored form of a value.
+///
+/// # Errors
+/// If a serializer of the value fails.
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![VERSION];
+    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())?;
+    Ok(bytes)
+}
+
+/// The value of a stored form.
+///
+/// # Errors
+/// If the version is unknown or the bytes are not such a value.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => Ok(bincode::serde::decode_from_slice(rest, bincode::config::standard())?.0),
+        Some((&version, _)) => Err(CodecError::Version(Some(version))),
+        None => Err(CodecError::Version(None)),
+    }
+}

@@ -1,0 +1,74 @@
+//! Table `links`: (better identifier, other identifier) → the evidence that they are one customer.
+
+use super::keys::{Key, Parts};
+use super::{Batch, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use tributary_model::{IdentifierId, Millis};
+
+/// The table's name.
+pub const TABLE: &str = "links";
+
+/// How often, and when, two identifiers were seen together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFacts {
+    /// Events that carried both.
+    pub count: u64,
+    /// The earliest of them.
+    pub first_seen: Millis,
+    /// The latest of them.
+    pub last_seen: Millis,
+}
+
+impl LinkFacts {
+    /// Takes in one more event.
+    pub fn seen(held: Option<Self>, at: Millis) -> Self {
+        match held {
+            Some(held) => Self {
+                count: held.count + 1,
+                first_seen: held.first_seen.min(at),
+                last_seen: held.last_seen.max(at),
+            },
+            None => Self { count: 1, first_seen: at, last_seen: at },
+        }
+    }
+}
+
+/// The two ends of a link: the better identifier, the other.
+pub type Ends = (IdentifierId, IdentifierId);
+
+fn key((to, from): Ends) -> Vec<u8> {
+    Key::new().id(to.to_bytes()).id(from.to_bytes()).done()
+}
+
+impl Store {
+    /// Evidence of many links, in their order, as last committed.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn links(&self, ends: &[Ends]) -> Result<Vec<Option<LinkFacts>>, StoreError> {
+        let keys: Vec<_> = ends.iter().map(|ends| key(*ends)).collect();
+        self.get_many(TABLE, &keys)
+    }
+
+    /// Every link.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_link(&self, mut each: impl FnMut(Ends, LinkFacts) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.scan(TABLE, |key, facts| {
+            let mut parts = Parts(key);
+            let ends = parts.id().zip(parts.id()).ok_or(StoreError::Damaged(TABLE))?;
+            each((IdentifierId::from_bytes(ends.0), IdentifierId::from_bytes(ends.1)), facts)
+        })
+    }
+}
+
+impl Batch<'_> {
+    /// Stores a link's evidence.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_link(&mut self, ends: Ends, facts: &LinkFacts) -> Result<(), StoreError> {
+        self.put(TABLE, &key(ends), facts)
+    }
+}

@@ -1,0 +1,103 @@
+//! Table `members`: (segment, profile) → since when; and `memberships`: (profile, segment), the other way.
+
+use super::keys::{Key, Parts};
+use super::{Batch, Store, StoreError, View};
+use tributary_model::{Millis, ProfileId};
+
+/// (Segment, profile) → since when.
+pub const TABLE: &str = "members";
+/// (Profile, segment) → since when.
+pub const BY_PROFILE: &str = "memberships";
+
+fn key(segment: &str, profile: ProfileId) -> Vec<u8> {
+    Key::new().text(segment).id(profile.to_bytes()).done()
+}
+
+fn key_by_profile(profile: ProfileId, segment: &str) -> Vec<u8> {
+    Key::new().id(profile.to_bytes()).text(segment).done()
+}
+
+impl View<'_> {
+    /// Since when a profile has been in a segment.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn since(&self, profile: ProfileId, segment: &str) -> Result<Option<Millis>, StoreError> {
+        self.get(TABLE, &key(segment, profile))
+    }
+
+    /// The segments that a profile is in, with since when, by id.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn memberships(&self, profile: ProfileId) -> Result<Vec<(String, Millis)>, StoreError> {
+        let prefix = profile.to_bytes();
+        let entries = self.prefix::<Millis>(BY_PROFILE, &prefix, &prefix)?;
+        let membership = |entry: Result<(Box<[u8]>, Millis), StoreError>| {
+            let (key, since) = entry?;
+            let mut parts = Parts(&key);
+            let segment = parts.id().and_then(|_| parts.text()).ok_or(StoreError::Damaged(BY_PROFILE))?;
+            Ok((segment.to_owned(), since))
+        };
+        entries.map(membership).collect()
+    }
+
+    /// At most `limit` members of a segment, in the order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn members(
+        &self,
+        segment: &str,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<(ProfileId, Millis)>, StoreError> {
+        let prefix = Key::new().text(segment).done();
+        let start = after.map_or_else(|| prefix.clone(), |after| [key(segment, after), vec![0]].concat());
+        let entries = self.prefix::<Millis>(TABLE, &prefix, &start)?;
+        let member = |entry: Result<(Box<[u8]>, Millis), StoreError>| {
+            let (key, since) = entry?;
+            let mut parts = Parts(&key);
+            let id = parts.text().and_then(|_| parts.id()).ok_or(StoreError::Damaged(TABLE))?;
+            Ok((ProfileId::from_bytes(id), since))
+        };
+        entries.take(limit).map(member).collect()
+    }
+}
+
+impl Store {
+    /// Every membership.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_member(
+        &self,
+        mut each: impl FnMut(&str, ProfileId, Millis) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.scan(TABLE, |key, since| {
+            let mut parts = Parts(key);
+            let (segment, id) = parts.text().zip(parts.id()).ok_or(StoreError::Damaged(TABLE))?;
+            each(segment, ProfileId::from_bytes(id), since)
+        })
+    }
+}
+
+impl Batch<'_> {
+    /// Puts a profile into a segment.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_member(&mut self, segment: &str, profile: ProfileId, since: Millis) -> Result<(), StoreError> {
+        self.put(TABLE, &key(segment, profile), &since)?;
+        self.put(BY_PROFILE, &key_by_profile(profile, segment), &since)
+    }
+
+    /// Takes a profile out of a segment.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_member(&mut self, segment: &str, profile: ProfileId) -> Result<(), StoreError> {
+        self.delete(TABLE, &key(segment, profile))?;
+        self.delete(BY_PROFILE, &key_by_profile(profile, segment))
+    }
+}

@@ -1,0 +1,69 @@
+//! Table `meta`: where the state stands. Written with every epoch, so it is never ahead of or behind the rest.
+
+use super::{Batch, Store, StoreError, View};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tributary_model::{Epoch, Millis, Position};
+
+/// The table's name.
+pub const TABLE: &str = "meta";
+
+const META: &[u8] = b"meta";
+
+/// Where the state stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// A random name of this state, made once: destinations that count what they got know whose count it is.
+    pub state_id: String,
+    /// How often a process has begun to work on this state.
+    pub run: u64,
+    /// The last committed epoch.
+    pub epoch: Epoch,
+    /// That epoch's clock.
+    pub clock: Millis,
+    /// What has been read of each stream.
+    pub positions: BTreeMap<String, Position>,
+    /// Members of each segment, by id.
+    pub counts: BTreeMap<String, i64>,
+    /// Profiles there are.
+    pub profiles: i64,
+    /// The next number in the outbox.
+    pub next_message: u64,
+    /// The next number of a rejected event.
+    pub next_rejected: u64,
+    /// The aggregates that the facts hold, by stable id, sorted.
+    pub aggregates: Vec<u64>,
+}
+
+impl View<'_> {
+    /// Where the state stands; `None` in a new one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        self.get(TABLE, META)
+    }
+}
+
+impl Store {
+    /// Stores where the state stands, alone and durably.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write_meta(&self, meta: &Meta) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        batch.put_meta(meta)?;
+        self.write(batch, true)
+    }
+}
+
+impl Batch<'_> {
+    /// Stores where the state stands with this batch.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_meta(&mut self, meta: &Meta) -> Result<(), StoreError> {
+        self.clock = Some(meta.clock);
+        self.put(TABLE, META, meta)
+    }
+}

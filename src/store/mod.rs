@@ -1,0 +1,347 @@
+//! The state of one process in RocksDB: base facts and what follows from them, each epoch whole.
+//!
+//! One column family a table, one file a table with its key, value and functions. All writes of an epoch go through
+//! one [`Batch`]; all reads of an answer go through one [`View`], which is a snapshot: whole epochs only.
+
+pub mod codec;
+pub mod keys;
+pub mod facts;
+pub mod links;
+pub mod owners;
+pub mod members;
+pub mod timers;
+pub mod seen;
+pub mod history;
+pub mod rejected;
+pub mod outbox;
+pub mod meta;
+
+pub use codec::CodecError;
+pub use links::LinkFacts;
+pub use meta::Meta;
+pub use rejected::Rejected;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options,
+    ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions, compaction_filter,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tributary_model::Millis;
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// RocksDB says so: disk full, damage, a lock held by another process.
+    #[error("state: {0}")]
+    RocksDb(#[from] rocksdb::Error),
+    /// A stored value cannot be read.
+    #[error("state, table {table}: {source}")]
+    Codec {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with the value.
+        source: CodecError,
+    },
+    /// A table or a key is not as this program writes it.
+    #[error("state, table {0}: not as this program writes it; restore a backup or delete the state to replay the log")]
+    Damaged(&'static str),
+}
+
+/// How the state is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Bytes of cache for blocks read from disk.
+    pub block_cache_bytes: usize,
+    /// How long events stay in the history, in milliseconds of event time.
+    pub history_retention_ms: i64,
+    /// How long a message id is remembered, in milliseconds.
+    pub dedupe_horizon_ms: i64,
+    /// How long rejected events and notes of messages are kept, in milliseconds.
+    pub rejected_retention_ms: i64,
+}
+
+/// The open state.
+pub struct Store {
+    db: DB,
+    /// The committed clock, by which compaction drops what is past its age.
+    clock: Arc<AtomicI64>,
+    options: StoreOptions,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store at {}", self.db.path().display())
+    }
+}
+
+const TABLES: [&str; 14] = [
+    facts::TABLE,
+    links::TABLE,
+    owners::TABLE,
+    owners::IDENTIFIERS,
+    members::TABLE,
+    members::BY_PROFILE,
+    timers::TABLE,
+    seen::TABLE,
+    history::TABLE,
+    rejected::TABLE,
+    outbox::TABLE,
+    outbox::DEAD,
+    outbox::MESSAGES,
+    meta::TABLE,
+];
+
+impl Store {
+    /// Opens the state in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, another process has it open, or it holds another format.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let clock = Arc::new(AtomicI64::new(Millis::MIN));
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let mut db_options = Options::default();
+        db_options.create_if_missing(true);
+        db_options.create_missing_column_families(true);
+        db_options.set_max_total_wal_size(512 << 20);
+        db_options.set_max_background_jobs(2);
+        db_options.set_bytes_per_sync(1 << 20);
+        db_options.set_enable_pipelined_write(false);
+        db_options.set_keep_log_file_num(3);
+        let families = TABLES.map(|table| {
+            let mut family = Options::default();
+            let mut blocks = BlockBasedOptions::default();
+            blocks.set_block_cache(&cache);
+            blocks.set_bloom_filter(10.0, false);
+            blocks.set_format_version(5);
+            family.set_block_based_table_factory(&blocks);
+            family.set_compression_type(DBCompressionType::Lz4);
+            family.set_write_buffer_size(32 << 20);
+            let age = |age_ms: i64, at: fn(&[u8], &[u8]) -> Option<Millis>| {
+                let clock = clock.clone();
+                move |_level: u32, key: &[u8], value: &[u8]| {
+                    let old = at(key, value).is_some_and(|at| at < clock.load(Ordering::Relaxed).saturating_sub(age_ms));
+                    if old { compaction_filter::Decision::Remove } else { compaction_filter::Decision::Keep }
+                }
+            };
+            if table == seen::TABLE {
+                family.set_memtable_whole_key_filtering(true);
+                family.set_memtable_prefix_bloom_ratio(0.05);
+                family.set_compaction_filter("seen age", age(options.dedupe_horizon_ms, seen::stored_at));
+            }
+            if table == history::TABLE {
+                family.set_compression_type(DBCompressionType::Lz4);
+                family.set_bottommost_compression_type(DBCompressionType::Zstd);
+                family.set_compaction_filter("history age", age(options.history_retention_ms, history::happened_at));
+            }
+            if table == rejected::TABLE {
+                family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));
+            }
+            if table == outbox::MESSAGES {
+                family.set_compaction_filter("messages age", age(options.rejected_retention_ms, outbox::noted_at));
+            }
+            ColumnFamilyDescriptor::new(table, family)
+        });
+        let db = DB::open_cf_descriptors(&db_options, dir, families)?;
+        let store = Self { db, clock, options };
+        if let Some(meta) = store.view().meta()? {
+            store.clock.store(meta.clock, Ordering::Relaxed);
+        }
+        Ok(store)
+    }
+
+    /// How the state is kept.
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// A consistent view of the last committed epoch.
+    pub fn view(&self) -> View<'_> {
+        View { store: self, snapshot: self.db.snapshot() }
+    }
+
+    /// Writes a batch as one; durable on return if `sync`.
+    ///
+    /// # Errors
+    /// If the disk does not take it; then nothing of it is there.
+    pub fn write(&self, batch: Batch<'_>, sync: bool) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        self.db.write_opt(batch.batch, &options)?;
+        if let Some(clock) = batch.clock {
+            self.clock.store(clock, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// An empty batch.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { store: self, batch: WriteBatch::default(), clock: None }
+    }
+
+    /// Writes what is in memory to disk: a quick next start.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush_wal(true)?;
+        Ok(())
+    }
+
+    fn family(&self, table: &'static str) -> Result<&ColumnFamily, StoreError> {
+        self.db.cf_handle(table).ok_or(StoreError::Damaged(table))
+    }
+
+    /// A number that RocksDB keeps about a table.
+    pub fn property(&self, table: &'static str, name: &str) -> Option<u64> {
+        self.db.property_int_value_cf(self.family(table).ok()?, name).ok().flatten()
+    }
+
+    /// Values of many keys of a table, in the order of the keys.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn get_many<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let found = self.db.batched_multi_get_cf(self.family(table)?, keys.iter(), false);
+        found.into_iter().map(|value| value?.map(|bytes| decode(table, &bytes)).transpose()).collect()
+    }
+
+    /// All of a table, oldest key first. A long walk that holds no snapshot of other tables.
+    ///
+    /// # Errors
+    /// If a key or value cannot be read; then the walk ends.
+    pub fn scan<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        mut each: impl FnMut(&[u8], T) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.db.iterator_cf(self.family(table)?, IteratorMode::Start) {
+            let (key, value) = entry?;
+            each(&key, decode(table, &value)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn decode<T: DeserializeOwned>(table: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    codec::decode(bytes).map_err(|source| StoreError::Codec { table, source })
+}
+
+fn encode(table: &'static str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    codec::encode(value).map_err(|source| StoreError::Codec { table, source })
+}
+
+/// Writes that become visible together.
+pub struct Batch<'a> {
+    store: &'a Store,
+    batch: WriteBatch,
+    clock: Option<Millis>,
+}
+
+impl std::fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch of {}", self.batch.len())
+    }
+}
+
+impl Batch<'_> {
+    fn put(&mut self, table: &'static str, key: &[u8], value: &impl Serialize) -> Result<(), StoreError> {
+        self.batch.put_cf(self.store.family(table)?, key, encode(table, value)?);
+        Ok(())
+    }
+
+    fn delete(&mut self, table: &'static str, key: &[u8]) -> Result<(), StoreError> {
+        self.batch.delete_cf(self.store.family(table)?, key);
+        Ok(())
+    }
+
+    /// Bytes that the batch will write.
+    pub fn size(&self) -> usize {
+        self.batch.size_in_bytes()
+    }
+}
+
+/// A snapshot of the state.
+pub struct View<'a> {
+    store: &'a Store,
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "View of {:?}", self.store)
+    }
+}
+
+/// A key and its value, as read.
+type Entry<T> = (Box<[u8]>, T);
+
+impl View<'_> {
+    fn get<T: DeserializeOwned>(&self, table: &'static str, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        let found = self.store.db.get_pinned_cf_opt(self.store.family(table)?, key, &options)?;
+        found.map(|bytes| decode(table, &bytes)).transpose()
+    }
+
+    fn get_many<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        let family = self.store.family(table)?;
+        let found = self.store.db.batched_multi_get_cf_opt(family, keys.iter(), false, &options);
+        found.into_iter().map(|value| value?.map(|bytes| decode(table, &bytes)).transpose()).collect()
+    }
+
+    /// Entries whose key begins with `prefix`, from `start` on (inclusive; it may lie past the prefix's begin).
+    fn prefix<'v, T: DeserializeOwned + 'v>(
+        &'v self,
+        table: &'static str,
+        prefix: &[u8],
+        start: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Entry<T>, StoreError>> + 'v, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        if let Some(end) = keys::after_prefix(prefix) {
+            options.set_iterate_upper_bound(end);
+        }
+        let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
+        let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, mode);
+        Ok(entries.map(move |entry| {
+            let (key, value) = entry?;
+            let value = decode(table, &value)?;
+            Ok((key, value))
+        }))
+    }
+
+    /// Entries whose key begins with `prefix`, last first.
+    fn prefix_backwards<'v, T: DeserializeOwned + 'v>(
+        &'v self,
+        table: &'static str,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+    ) -> Result<impl Iterator<Item = Result<Entry<T>, StoreError>> + 'v, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        options.set_iterate_lower_bound(prefix.to_vec());
+        let end = before.map(<[u8]>::to_vec).or_else(|| keys::after_prefix(prefix));
+        if let Some(end) = &end {
+            options.set_iterate_upper_bound(end.clone());
+        }
+        let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, IteratorMode::End);
+        Ok(entries.map(move |entry| {
+            let (key, value) = entry?;
+            let value = decode(table, &value)?;
+            Ok((key, value))
+        }))
+    }
+}

@@ -1,0 +1,161 @@
+//! Tables `outbox`: (destination, number) → a message to send; `dead`: the same for what could not be sent; and
+//! `messages`: (profile, time, number) → what became of each message, for whoever asks.
+
+use super::keys::{Key, Parts};
+use super::{Batch, Store, StoreError, View};
+use serde::{Deserialize, Serialize};
+use tributary_model::{Millis, ProfileId};
+
+/// Messages to send.
+pub const TABLE: &str = "outbox";
+/// Messages that were given up.
+pub const DEAD: &str = "dead";
+/// What became of messages, by profile.
+pub const MESSAGES: &str = "messages";
+
+/// A message as it is stored; its destination and number are its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMessage {
+    /// Stable over retries and restarts.
+    pub id: String,
+    /// Which trigger it comes from.
+    pub trigger: String,
+    /// Whom it is about.
+    pub profile: ProfileId,
+    /// What is sent.
+    pub body: Vec<u8>,
+    /// The clock of the epoch that caused it.
+    pub created_at: Millis,
+    /// Attempts made.
+    pub attempts: u32,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// When this was noted; first, so that compaction need not read on.
+    pub at: Millis,
+    /// Which trigger it comes from.
+    pub trigger: String,
+    /// Where it was to go.
+    pub destination: String,
+    /// `pending`, `retrying`, `delivered` or `dead`.
+    pub status: String,
+    /// Why, where there is a reason.
+    pub reason: Option<String>,
+    /// Stable over retries and restarts.
+    pub id: String,
+}
+
+/// When the note was made, for compaction.
+pub(super) fn noted_at(_key: &[u8], value: &[u8]) -> Option<Millis> {
+    super::codec::decode::<Note>(value).ok().map(|note| note.at)
+}
+
+fn key(destination: &str, number: u64) -> Vec<u8> {
+    Key::new().text(destination).number(number).done()
+}
+
+fn note_key(message: &StoredMessage, number: u64) -> Vec<u8> {
+    Key::new().id(message.profile.to_bytes()).millis(message.created_at).number(number).done()
+}
+
+impl View<'_> {
+    /// At most `limit` messages to a destination, in order, with numbers above `after`, from a table of messages.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn messages_to(
+        &self,
+        table: &'static str,
+        destination: &str,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, StoredMessage)>, StoreError> {
+        let prefix = Key::new().text(destination).done();
+        let start = key(destination, after.map_or(0, |after| after.saturating_add(1)));
+        let entries = self.prefix::<StoredMessage>(table, &prefix, &start)?;
+        let message = |entry: Result<(Box<[u8]>, StoredMessage), StoreError>| {
+            let (key, message) = entry?;
+            let mut parts = Parts(&key);
+            let number = parts.text().and_then(|_| parts.number()).ok_or(StoreError::Damaged(TABLE))?;
+            Ok((number, message))
+        };
+        entries.take(limit).map(message).collect()
+    }
+
+    /// At most `limit` notes of a profile's messages, latest first.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn notes(&self, profile: ProfileId, limit: usize) -> Result<Vec<Note>, StoreError> {
+        let entries = self.prefix_backwards::<Note>(MESSAGES, &profile.to_bytes(), None)?;
+        entries.take(limit).map(|entry| entry.map(|(_, note)| note)).collect()
+    }
+}
+
+impl Batch<'_> {
+    /// Puts a message into the outbox.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_message(&mut self, destination: &str, number: u64, message: &StoredMessage) -> Result<(), StoreError> {
+        self.put(TABLE, &key(destination, number), message)?;
+        self.put_note(destination, number, message, "pending", None, message.created_at)
+    }
+
+    /// Takes a message out of the outbox.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_message(&mut self, destination: &str, number: u64) -> Result<(), StoreError> {
+        self.delete(TABLE, &key(destination, number))
+    }
+
+    /// Keeps a message for another attempt.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn keep_message(&mut self, destination: &str, number: u64, message: &StoredMessage) -> Result<(), StoreError> {
+        self.put(TABLE, &key(destination, number), message)
+    }
+
+    /// Puts a message among the dead.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_dead(&mut self, destination: &str, number: u64, message: &StoredMessage) -> Result<(), StoreError> {
+        self.put(DEAD, &key(destination, number), message)
+    }
+
+    /// Notes what became of a message.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_note(
+        &mut self,
+        destination: &str,
+        number: u64,
+        message: &StoredMessage,
+        status: &str,
+        reason: Option<&str>,
+        at: Millis,
+    ) -> Result<(), StoreError> {
+        let note = Note {
+            at,
+            trigger: message.trigger.clone(),
+            destination: destination.to_owned(),
+            status: status.to_owned(),
+            reason: reason.map(str::to_owned),
+            id: message.id.clone(),
+        };
+        self.put(MESSAGES, &note_key(message, number), &note)
+    }
+}
+
+impl Store {
+    /// How many messages are among the dead of all destinations, as RocksDB estimates.
+    pub fn dead_estimate(&self) -> u64 {
+        self.property(DEAD, "rocksdb.estimate-num-keys").unwrap_or(0)
+    }
+}

@@ -1,0 +1,80 @@
+//! Table `owners`: identifier → the profile that has it; and `identifiers`: (profile, identifier), the other way.
+
+use super::keys::{Key, Parts};
+use super::{Batch, Store, StoreError, View};
+use tributary_model::{IdentifierId, ProfileId};
+
+/// Identifier → profile.
+pub const TABLE: &str = "owners";
+/// (Profile, identifier) → nothing.
+pub const IDENTIFIERS: &str = "identifiers";
+
+fn identifiers_key(profile: ProfileId, identifier: IdentifierId) -> Vec<u8> {
+    Key::new().id(profile.to_bytes()).id(identifier.to_bytes()).done()
+}
+
+impl View<'_> {
+    /// The profile that has this identifier.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn owner(&self, identifier: IdentifierId) -> Result<Option<ProfileId>, StoreError> {
+        self.get(TABLE, &identifier.to_bytes())
+    }
+
+    /// The identifiers of a profile, in the order of their ids.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn identifiers(&self, profile: ProfileId) -> Result<Vec<IdentifierId>, StoreError> {
+        let prefix = profile.to_bytes();
+        let entries = self.prefix::<()>(IDENTIFIERS, &prefix, &prefix)?;
+        let identifier = |entry: Result<(Box<[u8]>, ()), StoreError>| {
+            let (key, ()) = entry?;
+            let mut parts = Parts(&key);
+            let ids = parts.id().zip(parts.id()).ok_or(StoreError::Damaged(IDENTIFIERS))?;
+            Ok(IdentifierId::from_bytes(ids.1))
+        };
+        entries.map(identifier).collect()
+    }
+}
+
+impl Store {
+    /// Every identifier with its profile.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_owner(
+        &self,
+        mut each: impl FnMut(IdentifierId, ProfileId) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.scan(TABLE, |key, profile| {
+            let bytes = key.try_into().map_err(|_| StoreError::Damaged(TABLE))?;
+            each(IdentifierId::from_bytes(bytes), profile)
+        })
+    }
+}
+
+impl Batch<'_> {
+    /// Moves an identifier from one profile to another.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn move_identifier(
+        &mut self,
+        identifier: IdentifierId,
+        old: Option<ProfileId>,
+        new: Option<ProfileId>,
+    ) -> Result<(), StoreError> {
+        if let Some(old) = old {
+            self.delete(IDENTIFIERS, &identifiers_key(old, identifier))?;
+        }
+        match new {
+            Some(new) => {
+                self.put(TABLE, &identifier.to_bytes(), &new)?;
+                self.put(IDENTIFIERS, &identifiers_key(new, identifier), &())
+            }
+            None => self.delete(TABLE, &identifier.to_bytes()),
+        }
+    }
+}

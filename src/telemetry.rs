@@ -1,0 +1,149 @@
+//! Every metric's name in one place, and how logs are written.
+
+use crate::engine::epoch::{Feed, Prepared};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+const EVENTS: &str = "tributary_events_total";
+const REJECTED: &str = "tributary_rejected_total";
+const DUPLICATES: &str = "tributary_duplicates_total";
+const EPOCHS: &str = "tributary_epochs_total";
+const FIRED: &str = "tributary_triggers_fired_total";
+const CHANGES: &str = "tributary_dataflow_changes_total";
+const LAG: &str = "tributary_log_lag_records";
+const EPOCH: &str = "tributary_epoch";
+const PREPARE_SECONDS: &str = "tributary_prepare_seconds";
+const COMMIT_SECONDS: &str = "tributary_commit_seconds";
+const EPOCH_SECONDS: &str = "tributary_epoch_seconds";
+const EPOCH_EVENTS: &str = "tributary_epoch_events";
+const PROFILES: &str = "tributary_profiles";
+const SEGMENT_MEMBERS: &str = "tributary_segment_members";
+const REQUESTS: &str = "tributary_http_requests_total";
+const REQUEST_SECONDS: &str = "tributary_http_request_seconds";
+const INGESTED: &str = "tributary_ingested_events_total";
+const DELIVERIES: &str = "tributary_deliveries_total";
+const DELIVERY_SECONDS: &str = "tributary_delivery_seconds";
+const IN_FLIGHT: &str = "tributary_deliveries_in_flight";
+const QUEUE: &str = "tributary_queue_depth";
+
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The process's recorder. The first call installs it; each further one gives the same.
+///
+/// # Errors
+/// If another recorder is installed.
+pub fn recorder() -> Result<PrometheusHandle, String> {
+    static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
+    RECORDER.get_or_init(install).clone()
+}
+
+fn install() -> Result<PrometheusHandle, String> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .and_then(|builder| {
+            let sizes = [1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0];
+            builder.set_buckets_for_metric(Matcher::Full(EPOCH_EVENTS.to_owned()), &sizes)
+        });
+    let handle = builder.and_then(PrometheusBuilder::install_recorder).map_err(|error| error.to_string())?;
+    describe_counter!(EVENTS, "Events that were applied.");
+    describe_counter!(REJECTED, "Events that could not be taken in, by code of the reason.");
+    describe_counter!(DUPLICATES, "Events whose message id had been seen before.");
+    describe_counter!(EPOCHS, "Epochs committed.");
+    describe_counter!(FIRED, "Messages made, by trigger.");
+    describe_counter!(CHANGES, "Changes fed to the dataflow, by input.");
+    describe_gauge!(LAG, "Records of a stream that are not read yet.");
+    describe_gauge!(EPOCH, "The last committed epoch.");
+    describe_histogram!(PREPARE_SECONDS, Unit::Seconds, "Time to make base facts of an epoch's events.");
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time to write an epoch.");
+    describe_histogram!(EPOCH_SECONDS, Unit::Seconds, "From an epoch's earliest event received to its commit.");
+    describe_histogram!(EPOCH_EVENTS, "Events in an epoch.");
+    describe_gauge!(PROFILES, "Customers there are.");
+    describe_gauge!(SEGMENT_MEMBERS, "Members of each segment.");
+    describe_counter!(REQUESTS, "HTTP requests, by route, method and status.");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request, by route.");
+    describe_counter!(INGESTED, "Events made durable in the log by HTTP.");
+    describe_counter!(DELIVERIES, "Attempts to deliver, by destination and outcome.");
+    describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From a message's epoch to its delivery, by destination.");
+    describe_gauge!(IN_FLIGHT, "Deliveries under way, by destination.");
+    describe_gauge!(QUEUE, "Entries waiting in a bounded queue.");
+    Ok(handle)
+}
+
+/// An epoch's events have become base facts.
+pub fn prepared(feed: &Feed, took: Duration) {
+    histogram!(PREPARE_SECONDS).record(took.as_secs_f64());
+    counter!(CHANGES, "input" => "links").increment(feed.links.len() as u64);
+    counter!(CHANGES, "input" => "nodes").increment(feed.nodes.len() as u64);
+    counter!(CHANGES, "input" => "facts").increment(feed.facts.len() as u64);
+}
+
+/// Events were dropped because their message had been seen.
+pub fn duplicates(count: usize) {
+    counter!(DUPLICATES).increment(count as u64);
+}
+
+/// An epoch has been committed.
+pub fn committed(prepared: &Prepared, took: Duration) {
+    counter!(EPOCHS).increment(1);
+    counter!(EVENTS).increment(prepared.events.len() as u64);
+    for rejected in &prepared.rejected {
+        counter!(REJECTED, "code" => rejected.code.clone()).increment(1);
+    }
+    gauge!(EPOCH).set(prepared.epoch as f64);
+    histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+    histogram!(EPOCH_EVENTS).record(prepared.events.len() as f64);
+    if let Some(earliest) = prepared.earliest {
+        let since = crate::engine::clock::now().saturating_sub(earliest).max(0);
+        histogram!(EPOCH_SECONDS).record(since as f64 / 1000.0);
+    }
+}
+
+/// How many customers there are, and in which segments.
+pub fn population(profiles: i64, counts: &std::collections::BTreeMap<String, i64>) {
+    gauge!(PROFILES).set(profiles as f64);
+    for (segment, count) in counts {
+        gauge!(SEGMENT_MEMBERS, "segment" => segment.clone()).set(*count as f64);
+    }
+}
+
+/// A trigger has made a message.
+pub fn fired(trigger: &str) {
+    counter!(FIRED, "trigger" => trigger.to_owned()).increment(1);
+}
+
+/// How far behind a stream's end the engine is.
+pub fn lag(stream: &str, records: i64) {
+    gauge!(LAG, "stream" => stream.to_owned()).set(records as f64);
+}
+
+/// An HTTP request was answered.
+pub fn request(route: &str, method: &str, status: u16, took: Duration) {
+    let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
+    counter!(REQUESTS, &labels).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(took.as_secs_f64());
+}
+
+/// Events were made durable.
+pub fn ingested(events: usize) {
+    counter!(INGESTED).increment(events as u64);
+}
+
+/// A destination was tried.
+pub fn delivery(destination: &str, outcome: &'static str, since_epoch: Option<Duration>) {
+    counter!(DELIVERIES, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+    if let Some(since) = since_epoch {
+        histogram!(DELIVERY_SECONDS, "destination" => destination.to_owned()).record(since.as_secs_f64());
+    }
+}
+
+/// How many deliveries are under way.
+pub fn in_flight(destination: &str, count: usize) {
+    gauge!(IN_FLIGHT, "destination" => destination.to_owned()).set(count as f64);
+}
+
+/// How full a bounded queue is.
+pub fn queue(name: &'static str, depth: usize) {
+    gauge!(QUEUE, "queue" => name).set(depth as f64);
+}

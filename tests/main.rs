@@ -1,0 +1,21 @@
+//! End-to-end tests: the real program in its own process, real clients, a real broker. One binary, since each one more
+//! links the storage engine and the Kafka client again.
+//!
+//! A module tells a story. What takes minutes is in modules named `slow_…`; all of them run with `make test`, and
+//! `make test FILTER=http` runs one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod support;
+
+mod tidy;
+mod http;
+mod bad_input;
+mod queries;
+mod triggers;
+mod check;
+mod restart;
+mod sdk;
+mod kafka;
+mod slow_demo;
+mod slow_crash;
