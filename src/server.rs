@@ -151,7 +151,8 @@ struct Opened {
 
 fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
     let dir = &config.data.dir;
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data folder {} ([data] dir)", dir.display()))?;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make the data folder {} ([data] dir)", dir.display()))?;
     let options = StoreOptions {
         block_cache_bytes: config.data.block_cache,
         history_retention_ms: millis(config.data.history_retention),

@@ -14,11 +14,11 @@ use crate::engine::{Committed, clock};
 use crate::store::Store;
 use crate::telemetry;
 use auth::Tokens;
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use error::ApiError;
 use metrics_exporter_prometheus::PrometheusHandle;
 use state::ApiState;
@@ -72,7 +72,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         Arc::new(clock::now),
         parts.config.http.max_requests,
         parts.shutdown.clone(),
-    );
+    )
+    .with_timeout(parts.config.http.request_timeout);
     let state = Arc::new(ApiState {
         store: parts.store,
         plan: parts.plan,
@@ -97,11 +98,14 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/healthz", get(operations::health))
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))
-        .route("/openapi.json", get(|| async { Json(Description::openapi()) }))
+        .route("/openapi.json", get(operations::description))
+        .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
         .with_state(state);
     ingest::routes(ingest)
         .merge(queries)
-        .fallback(|| async { ApiError::not_found("no_such_route", "there is nothing here; GET /openapi.json lists the API") })
+        .fallback(|| async {
+            ApiError::not_found("no_such_route", "there is nothing here; GET /openapi.json lists the API")
+        })
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(measure))
 }
@@ -109,7 +113,8 @@ pub fn router(parts: Parts<'_>) -> Router {
 /// Counts and times each request by its route.
 async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let response = next.run(request).await;
     telemetry::request(&route, method.as_str(), response.status().as_u16(), started.elapsed());
@@ -121,9 +126,26 @@ async fn measure(request: Request, next: Next) -> Response {
 #[openapi(
     info(title = "Tributary", description = "Events in; profiles, segments and triggers out, as they happen."),
     paths(
-        profiles::profile, profiles::messages, profiles::events,
-        segments::segments, segments::segment, segments::members, segments::stream,
-        operations::rejected, operations::health, operations::ready, operations::metrics,
+        ingest::track,
+        ingest::identify,
+        ingest::page,
+        ingest::screen,
+        ingest::group,
+        ingest::alias,
+        ingest::batch,
+        ingest::settings,
+        profiles::profile,
+        profiles::messages,
+        profiles::events,
+        segments::segments,
+        segments::segment,
+        segments::members,
+        segments::stream,
+        operations::rejected,
+        operations::health,
+        operations::ready,
+        operations::metrics,
+        operations::description,
     )
 )]
-struct Description;
+pub struct Description;

@@ -40,6 +40,13 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render())
 }
 
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub async fn description() -> Json<utoipa::openapi::OpenApi> {
+    Json(<super::Description as utoipa::OpenApi>::openapi())
+}
+
 /// Which rejected events.
 #[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

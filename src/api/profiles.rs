@@ -93,9 +93,15 @@ pub async fn profile(
 fn find(state: &ApiState, view: &View<'_>, key: &str) -> Result<ProfileId, ApiError> {
     let not_found = || ApiError::not_found("profile_not_found", "no customer has this identifier");
     let Some((namespace, value)) = key.split_once(':') else {
-        let identifier: u128 = key.parse::<ProfileId>().map_err(|_| {
-            ApiError::bad_request("invalid_profile", "write a profile as namespace:value, or as its id of 32 hex digits")
-        })?.0;
+        let identifier: u128 = key
+            .parse::<ProfileId>()
+            .map_err(|_| {
+                ApiError::bad_request(
+                    "invalid_profile",
+                    "write a profile as namespace:value, or as its id of 32 hex digits",
+                )
+            })?
+            .0;
         return view.owner(IdentifierId(identifier))?.ok_or_else(not_found);
     };
     let rules = state.definitions.identity.namespaces.get(namespace);

@@ -157,7 +157,8 @@ pub async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
     let room = state.streams.clone().try_acquire_owned();
-    let room = room.map_err(|_| ApiError::too_many("too_many_streams", "too many streams are open; try again later"))?;
+    let room =
+        room.map_err(|_| ApiError::too_many("too_many_streams", "too many streams are open; try again later"))?;
     let (send, receive) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         let _room = room;
@@ -178,9 +179,8 @@ pub async fn stream(
                 let shown = (now.counts.clone(), now.profiles);
                 let is_new = last.as_ref() != Some(&shown);
                 let counts = state.definitions.segments.keys();
-                let counts: serde_json::Map<_, _> = counts
-                    .map(|id| (id.clone(), json!(now.counts.get(id).copied().unwrap_or(0))))
-                    .collect();
+                let counts: serde_json::Map<_, _> =
+                    counts.map(|id| (id.clone(), json!(now.counts.get(id).copied().unwrap_or(0)))).collect();
                 let data = json!({ "epoch": now.epoch, "counts": counts, "profiles": now.profiles,
                     "as_of": format_millis(now.clock) });
                 last = Some(shown);

@@ -68,7 +68,10 @@ impl ApiState {
             Ok(Ok(committed)) => Ok(committed.clone()),
             Ok(Err(_)) | Err(_) => Err(ApiError::unavailable(
                 "position_not_committed",
-                format!("position {text} is not committed within {} ms; ask again, or wait longer with timeout_ms", wait.as_millis()),
+                format!(
+                    "position {text} is not committed within {} ms; ask again, or wait longer with timeout_ms",
+                    wait.as_millis()
+                ),
             )),
         }
     }

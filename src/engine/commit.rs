@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_connectors::log::Log;
+use tributary_dataflows::SegmentIndex;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, Membership, Prior, Transition, qualify};
-use tributary_dataflows::SegmentIndex;
 use tributary_model::{Epoch, IdentifierId, Millis, ProfileId};
 
 /// How long a commit is tried again before the process gives up: a full disk may be cleared in the meantime.
@@ -328,11 +328,9 @@ impl Outbox<'_> {
         let stayed = self.view.identifiers(id)?.into_iter().filter(|identifier| !owners.contains_key(identifier));
         let came = owners.iter().filter(|(_, (_, new))| *new == Some(id)).map(|(identifier, _)| *identifier);
         let identifiers: Vec<_> = stayed.chain(came).collect();
-        let profile =
-            Profile::read_with(self.view, id, &identifiers, &self.prepared.facts, &self.committer.plan)?;
+        let profile = Profile::read_with(self.view, id, &identifiers, &self.prepared.facts, &self.committer.plan)?;
         let profile = Arc::new(profile);
         self.profiles.insert(id, profile.clone());
         Ok(profile)
     }
 }
-

@@ -21,7 +21,7 @@ pub struct Feed {
 
 impl Feed {
     /// How many changes.
-    pub fn len(&self) -> usize {
+    pub fn changes(&self) -> usize {
         self.links.len() + self.nodes.len() + self.facts.len()
     }
 }

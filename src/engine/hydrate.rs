@@ -36,7 +36,7 @@ pub fn hydrate(store: &Store, plan: &Plan, rules: &Rules, workers: &Workers) -> 
     let mut feed = Feed::default();
     let mut identifiers = HashMap::new();
     let mut push = |feed: &mut Feed, at_least: usize| {
-        if stopped.is_none() && feed.len() >= at_least {
+        if stopped.is_none() && feed.changes() >= at_least {
             stopped = workers.feed(std::mem::take(feed)).err();
         }
     };
@@ -104,10 +104,8 @@ pub fn backfill(
             current = store.facts(&[id])?.pop().flatten().map(|facts| (id, facts));
         }
         let body = bytes::Bytes::from(happened.body);
-        let event = processor.process(&body, happened.at, None, "");
-        let (Some((_, facts)), Ok(mut event)) = (&mut current, event) else { return Ok(()) };
-        event.timestamp = happened.at;
-        event.message_id = happened.message_id;
+        let event = processor.reread(&body, happened.at, happened.message_id);
+        let (Some((_, facts)), Ok(event)) = (&mut current, event) else { return Ok(()) };
         for index in &new {
             let Some(aggregate) = plan.program.aggregates.get(*index) else { continue };
             if let Some(value) = aggregate.observe(&event) {

@@ -42,7 +42,7 @@ pub struct Intake {
 
 impl std::fmt::Debug for Intake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Intake with {} identifiers in memory", self.facts.len())
+        write!(f, "Intake with {} identifiers in memory", self.facts.entries())
     }
 }
 
@@ -127,18 +127,20 @@ impl Intake {
             }
             for other in others {
                 if let Some(evidence) = links.get_mut(&(*best, *other)) {
-                    *evidence = Some((LinkFacts::seen(evidence.map(|(facts, _)| facts), event.timestamp),
-                        evidence.map_or(true, |(_, is_new)| is_new)));
+                    *evidence = Some((
+                        LinkFacts::seen(evidence.map(|(facts, _)| facts), event.timestamp),
+                        evidence.is_none_or(|(_, is_new)| is_new),
+                    ));
                 }
             }
         }
         for (due, id) in due {
             prepared.timers_done.push((*due, *id));
-            if let Some(Touched { facts, change, .. }) = touched.get_mut(id) {
-                if facts.timer == Some(*due) {
-                    facts.expire(&self.plan, now, change);
-                    facts.timer = None;
-                }
+            // A timer that the facts no longer name has been answered before.
+            let named = touched.get_mut(id).filter(|touched| touched.facts.timer == Some(*due));
+            if let Some(Touched { facts, change, .. }) = named {
+                facts.expire(&self.plan, now, change);
+                facts.timer = None;
             }
         }
         self.note_links(links, &touched, &mut feed, prepared, committed);
@@ -221,11 +223,8 @@ impl Intake {
         let end = |id: IdentifierId| endpoint(&self.rules, id, &touched.get(&id)?.facts);
         for (ends, evidence) in links {
             let Some((facts, is_new)) = evidence else { continue };
-            if is_new {
-                if let (Some(to), Some(from)) = (end(ends.0), end(ends.1)) {
-                    feed.links.push((Link { to, from }, 1));
-                }
-            }
+            let new_ends = is_new.then(|| end(ends.0).zip(end(ends.1))).flatten();
+            feed.links.extend(new_ends.map(|(to, from)| (Link { to, from }, 1)));
             prepared.links.push((ends, facts));
             self.links.put(ends, facts, prepared.epoch, committed);
         }

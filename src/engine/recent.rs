@@ -46,7 +46,7 @@ impl<K: Hash + Eq + Copy, V> Recent<K, V> {
     }
 
     /// Entries held.
-    pub fn len(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.young.len() + self.old.len()
     }
 }
@@ -64,6 +64,6 @@ mod tests {
         }
         assert!(recent.contains(&0));
         assert!(!recent.contains(&1));
-        assert!(recent.len() <= 5);
+        assert!(recent.entries() <= 5);
     }
 }

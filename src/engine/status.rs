@@ -18,6 +18,8 @@ pub struct Committed {
     pub counts: Arc<BTreeMap<String, i64>>,
     /// Profiles there are.
     pub profiles: i64,
+    /// The next number in the outbox: it grows when there is something to send.
+    pub next_message: u64,
     /// Whether the dataflow has been re-fed since the start.
     pub hydrated: bool,
 }
@@ -31,6 +33,7 @@ impl Committed {
             positions: meta.positions.clone(),
             counts: Arc::new(meta.counts.clone()),
             profiles: meta.profiles,
+            next_message: meta.next_message,
             hydrated,
         }
     }

@@ -70,11 +70,12 @@ impl View<'_> {
             options.set_iterate_upper_bound(end);
         }
         let entries = self.store.db.iterator_cf_opt(self.store.family(TABLE)?, options, IteratorMode::End);
-        let event = |entry: Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>| {
+        let mut events = Vec::new();
+        for entry in entries.take(limit) {
             let (key, body) = entry?;
-            Ok(parse(&key, &body)?.1)
-        };
-        entries.take(limit).map(event).collect()
+            events.push(parse(&key, &body)?.1);
+        }
+        Ok(events)
     }
 }
 

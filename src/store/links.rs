@@ -23,11 +23,9 @@ impl LinkFacts {
     /// Takes in one more event.
     pub fn seen(held: Option<Self>, at: Millis) -> Self {
         match held {
-            Some(held) => Self {
-                count: held.count + 1,
-                first_seen: held.first_seen.min(at),
-                last_seen: held.last_seen.max(at),
-            },
+            Some(held) => {
+                Self { count: held.count + 1, first_seen: held.first_seen.min(at), last_seen: held.last_seen.max(at) }
+            }
             None => Self { count: 1, first_seen: at, last_seen: at },
         }
     }

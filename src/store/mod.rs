@@ -122,7 +122,8 @@ impl Store {
             let age = |age_ms: i64, at: fn(&[u8], &[u8]) -> Option<Millis>| {
                 let clock = clock.clone();
                 move |_level: u32, key: &[u8], value: &[u8]| {
-                    let old = at(key, value).is_some_and(|at| at < clock.load(Ordering::Relaxed).saturating_sub(age_ms));
+                    let old =
+                        at(key, value).is_some_and(|at| at < clock.load(Ordering::Relaxed).saturating_sub(age_ms));
                     if old { compaction_filter::Decision::Remove } else { compaction_filter::Decision::Keep }
                 }
             };

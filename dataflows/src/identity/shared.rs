@@ -48,10 +48,5 @@ pub fn merging_links<'scope, T: Timestamp + Lattice>(
         .map(|((id, _, _), ())| id)
         .distinct();
     // Any link may touch a shared identifier, not only those that made it one.
-    links
-        .map(pair)
-        .antijoin(shared.clone())
-        .map(|(from, to)| (to, from))
-        .antijoin(shared)
-        .map(|(to, from)| (from, to))
+    links.map(pair).antijoin(shared.clone()).map(|(from, to)| (to, from)).antijoin(shared).map(|(to, from)| (from, to))
 }

@@ -160,8 +160,7 @@ impl IdentifierFacts {
 }
 
 /// Stands in an entry's place while its state is being changed.
-const EMPTY: AggregateState =
-    AggregateState::All(super::aggregates::Partial::Additive { count: 0, sum: 0 });
+const EMPTY: AggregateState = AggregateState::All(super::aggregates::Partial::Additive { count: 0, sum: 0 });
 
 fn hold_trait(slots: &[TraitSlot], fact: &TraitFact, copies: i32, to: &mut Features) {
     if slots.is_empty() {

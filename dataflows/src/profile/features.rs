@@ -47,7 +47,9 @@ pub struct Valued {
 
 impl Valued {
     fn key_cmp(&self, other: &Self) -> Ordering {
-        (self.slot, self.at, self.tie).cmp(&(other.slot, other.at, other.tie)).then_with(|| self.value.cmp(&other.value))
+        (self.slot, self.at, self.tie)
+            .cmp(&(other.slot, other.at, other.tie))
+            .then_with(|| self.value.cmp(&other.value))
     }
 }
 

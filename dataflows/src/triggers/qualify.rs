@@ -113,8 +113,7 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
     for &(profile, segment) in &changes.left {
         let is_in = |now: ProfileId| -> Result<bool, P::Error> {
             let key = (now, segment);
-            Ok(changes.entered.contains(&key)
-                || (!changes.left.contains(&key) && prior.since(now, segment)?.is_some()))
+            Ok(changes.entered.contains(&key) || (!changes.left.contains(&key) && prior.since(now, segment)?.is_some()))
         };
         let mut still_in = false;
         for now in kin.successors(profile) {
@@ -193,7 +192,12 @@ mod tests {
     }
 
     /// Who was in, what changed, who is stored since when, who came and went.
-    fn check(was: &[(u128, Millis)], outputs: Vec<(Output, isize)>, stored: &[(u128, Millis)], moved: &[(u128, Transition)]) {
+    fn check(
+        was: &[(u128, Millis)],
+        outputs: Vec<(Output, isize)>,
+        stored: &[(u128, Millis)],
+        moved: &[(u128, Transition)],
+    ) {
         let Ok(qualified) = qualify(&Changes::new(outputs), &Was(was.to_vec()), 100);
         let members: Vec<_> = qualified.members.iter().map(|member| (member.profile.0, member.since)).collect();
         assert_eq!(members, stored);
@@ -232,8 +236,7 @@ mod tests {
 
     #[test]
     fn a_profile_that_gets_a_better_name_stays() {
-        let renamed =
-            vec![owner(2, 2, -1), owner(2, 1, 1), owner(1, 1, 1), member(2, -1), member(1, 1)];
+        let renamed = vec![owner(2, 2, -1), owner(2, 1, 1), owner(1, 1, 1), member(2, -1), member(1, 1)];
         check(&[(2, 7)], renamed, &[(1, 7)], &[]);
     }
 

@@ -20,7 +20,10 @@ pub fn definitions() -> Definitions {
         ("vip", "ltv > 500"),
         ("german", "traits.country = 'DE'"),
         ("repeat", "count(*) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') >= 2"),
-        ("hesitant", "count(*) FILTER (WHERE event = 'Checkout Started' AND timestamp > now() - INTERVAL '2 days') >= 2"),
+        (
+            "hesitant",
+            "count(*) FILTER (WHERE event = 'Checkout Started' AND timestamp > now() - INTERVAL '2 days') >= 2",
+        ),
         (
             "abandoned",
             "max(timestamp) FILTER (WHERE event = 'Checkout Started') \
@@ -28,7 +31,10 @@ pub fn definitions() -> Definitions {
         ),
         ("small_first", "first(properties.total) FILTER (WHERE event = 'Order Completed') < 100"),
         ("big_last", "last(properties.total) FILTER (WHERE event = 'Order Completed') > 200"),
-        ("bargain", "min(properties.total) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') < 50"),
+        (
+            "bargain",
+            "min(properties.total) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') < 50",
+        ),
         ("plain", "NOT in_segment('vip') AND traits.country IS NULL"),
     ];
     let ltv = "sum(properties.total) FILTER (WHERE event = 'Order Completed')";

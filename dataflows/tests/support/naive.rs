@@ -121,9 +121,8 @@ impl History {
                 *first = (*first).min(event.timestamp);
             }
         }
-        let namespace_of = |id: IdentifierId| {
-            first_seen.keys().find(|identifier| identifier.id() == id).unwrap().namespace.clone()
-        };
+        let namespace_of =
+            |id: IdentifierId| first_seen.keys().find(|identifier| identifier.id() == id).unwrap().namespace.clone();
         let links = self.links();
         let users_of = |device: IdentifierId| {
             let ends = links.iter().filter(|link| link.1 == device && namespace_of(link.0) == "user_id");
@@ -146,7 +145,8 @@ impl History {
                     break;
                 }
             }
-            let rank = |identifier: &Identifier| (priority(&identifier.namespace), first_seen[identifier], identifier.id());
+            let rank =
+                |identifier: &Identifier| (priority(&identifier.namespace), first_seen[identifier], identifier.id());
             let members = first_seen.keys().filter(|other| together.contains(&other.id()));
             let best = members.min_by_key(|other| rank(other)).unwrap().id();
             answers.owners.insert(identifier.id(), ProfileId::from(best));

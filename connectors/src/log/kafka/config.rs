@@ -50,12 +50,12 @@ impl std::fmt::Debug for KafkaConfig {
 }
 
 impl KafkaConfig {
-    pub(super) fn error(&self, source: KafkaError) -> LogError {
+    pub(crate) fn error(&self, source: KafkaError) -> LogError {
         LogError::Kafka { topic: self.topic.clone(), source }
     }
 
     /// Our defaults, then what the user sets, then what nobody else may set.
-    fn client(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+    pub(crate) fn client(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let ours = [("client.id", "tributary"), ("reconnect.backoff.max.ms", "2000")];
         let users = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let servers = [("bootstrap.servers", self.bootstrap_servers.as_str())];
@@ -66,6 +66,11 @@ impl KafkaConfig {
             client.set(name, value);
         }
         client
+    }
+
+    /// Makes the topic if it is not there. Blocks.
+    pub(crate) fn create_topic(&self) -> Result<(), LogError> {
+        super::topic::create(self)
     }
 
     pub(super) fn admin(&self) -> Result<AdminClient<Context>, LogError> {

@@ -1,0 +1,177 @@
+//! Deliveries against an outbox in memory and a target that answers as it is told, without waits between attempts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+use super::*;
+use crate::destination::NullObserver;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tributary_model::ProfileId;
+
+/// An outbox in memory, which remembers what became of each message.
+#[derive(Default)]
+struct Memory {
+    pending: Mutex<BTreeMap<u64, Message>>,
+    dead: Mutex<Vec<(u64, String)>>,
+    refuses: AtomicUsize,
+    settled: tokio::sync::Notify,
+}
+
+impl Outbox for Memory {
+    fn pending(&self, _destination: &str, after: Option<u64>, limit: usize) -> Result<Vec<Message>, OutboxError> {
+        let pending = self.pending.lock().unwrap();
+        let from = after.map_or(0, |after| after + 1);
+        Ok(pending.range(from..).take(limit).map(|(_, message)| message.clone()).collect())
+    }
+    fn delivered(&self, message: &Message, _at: Millis) -> Result<(), OutboxError> {
+        if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err(OutboxError("disk full".to_owned()));
+        }
+        self.pending.lock().unwrap().remove(&message.sequence);
+        self.settled.notify_one();
+        Ok(())
+    }
+    fn failed(&self, message: &Message, _reason: &str, _at: Millis) -> Result<(), OutboxError> {
+        self.pending.lock().unwrap().get_mut(&message.sequence).unwrap().attempts += 1;
+        Ok(())
+    }
+    fn dead(&self, message: &Message, reason: &str, _at: Millis) -> Result<(), OutboxError> {
+        self.pending.lock().unwrap().remove(&message.sequence);
+        self.dead.lock().unwrap().push((message.sequence, reason.to_owned()));
+        self.settled.notify_one();
+        Ok(())
+    }
+    fn delivered_through(&self, _destination: &str, _sequence: u64, _at: Millis) -> Result<(), OutboxError> {
+        Ok(())
+    }
+}
+
+/// A target that answers as it is told, and remembers what it was sent.
+struct Scripted {
+    answer: Box<dyn Fn(&Message) -> Outcome + Send + Sync>,
+    sent: Mutex<Vec<(u64, u32)>>,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+impl Target for Scripted {
+    fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most_under_way.fetch_max(under_way, Ordering::Relaxed);
+            self.sent.lock().unwrap().push((message.sequence, message.attempts));
+            tokio::task::yield_now().await;
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            (self.answer)(message)
+        })
+    }
+}
+
+fn message(sequence: u64, profile: u128) -> Message {
+    Message {
+        sequence,
+        id: format!("msg_{sequence}"),
+        trigger: "t".to_owned(),
+        destination: "d".to_owned(),
+        profile: ProfileId(profile),
+        body: Bytes::new(),
+        created_at: 0,
+        attempts: 0,
+    }
+}
+
+/// Delivers all of `messages` and gives what was sent (sequence, attempt) and what died.
+async fn deliver(
+    messages: Vec<Message>,
+    refuses: usize,
+    answer: impl Fn(&Message) -> Outcome + Send + Sync + 'static,
+) -> (Arc<Scripted>, Vec<(u64, String)>) {
+    let target = Arc::new(Scripted {
+        answer: Box::new(answer),
+        sent: Mutex::default(),
+        under_way: AtomicUsize::new(0),
+        most_under_way: AtomicUsize::new(0),
+    });
+    let outbox = Arc::new(Memory { refuses: AtomicUsize::new(refuses), ..Memory::default() });
+    let (grow, wake) = watch::channel(0);
+    let end = CancellationToken::new();
+    let delivery = Delivery {
+        destination: "d".to_owned(),
+        target: target.clone(),
+        outbox: outbox.clone(),
+        observer: Arc::new(NullObserver),
+        concurrency: 4,
+        max_attempts: 3,
+        last_deliveries: Duration::from_secs(1),
+        clock: || 0,
+        jitter: || 0.0,
+    };
+    let running = tokio::spawn(delivery.run(wake, end.clone()));
+    // They come while it runs, as they do from commits.
+    outbox.pending.lock().unwrap().extend(messages.into_iter().map(|message| (message.sequence, message)));
+    grow.send_replace(1);
+    while !outbox.pending.lock().unwrap().is_empty() {
+        outbox.settled.notified().await;
+    }
+    end.cancel();
+    running.await.unwrap();
+    let dead = outbox.dead.lock().unwrap().clone();
+    (target, dead)
+}
+
+fn retry() -> Outcome {
+    Outcome::Retry { reason: "answered 503".to_owned(), after: None }
+}
+
+#[tokio::test]
+async fn a_profiles_messages_keep_their_order_through_retries_and_others_go_on() {
+    let messages = (0..40).map(|sequence| message(sequence, u128::from(sequence % 4))).collect();
+    // Everything of profile 1 fails twice.
+    let (target, dead) = deliver(messages, 0, |message| {
+        if message.profile == ProfileId(1) && message.attempts < 2 { retry() } else { Outcome::Delivered }
+    })
+    .await;
+    assert_eq!(dead, []);
+    let sent = target.sent.lock().unwrap().clone();
+    let of_one: Vec<_> = sent.iter().filter(|(sequence, _)| sequence % 4 == 1).copied().collect();
+    let expected: Vec<_> = (0..10).flat_map(|n| (0..3).map(move |attempt| (n * 4 + 1, attempt))).collect();
+    assert_eq!(of_one, expected);
+    let last_of_others = sent.iter().rposition(|(sequence, _)| sequence % 4 != 1).unwrap();
+    let last_of_one = sent.iter().rposition(|(sequence, _)| sequence % 4 == 1).unwrap();
+    assert!(last_of_others < last_of_one, "the others do not wait for the failing profile");
+    assert!(target.most_under_way.load(Ordering::Relaxed) <= 4);
+}
+
+#[tokio::test]
+async fn after_the_last_attempt_a_message_is_dead_and_the_next_of_its_profile_goes() {
+    let (target, dead) = deliver(vec![message(0, 1), message(1, 1)], 0, |message| {
+        if message.sequence == 0 { retry() } else { Outcome::Delivered }
+    })
+    .await;
+    assert_eq!(*target.sent.lock().unwrap(), [(0, 0), (0, 1), (0, 2), (1, 0)]);
+    assert_eq!(dead, [(0, "answered 503; given up after 3 attempts".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_will_never_be_taken_is_not_tried_again() {
+    let (target, dead) =
+        deliver(vec![message(0, 1)], 0, |_| Outcome::Dead { reason: "answered 410 Gone".to_owned() }).await;
+    assert_eq!(target.sent.lock().unwrap().len(), 1);
+    assert_eq!(dead, [(0, "answered 410 Gone".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_noted_is_made_again_under_the_same_id() {
+    let (target, _) = deliver(vec![message(0, 1)], 1, |_| Outcome::Delivered).await;
+    assert_eq!(*target.sent.lock().unwrap(), [(0, 0), (0, 0)]);
+}
+
+#[tokio::test]
+async fn more_than_the_look_ahead_arrives_all_the_same() {
+    let count = 3 * LOOK_AHEAD as u64;
+    let messages = (0..count).map(|sequence| message(sequence, u128::from(sequence))).collect();
+    let (target, _) = deliver(messages, 0, |_| Outcome::Delivered).await;
+    let mut sent: Vec<_> = target.sent.lock().unwrap().iter().map(|(sequence, _)| *sequence).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, (0..count).collect::<Vec<_>>());
+}

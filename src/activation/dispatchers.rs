@@ -1,0 +1,132 @@
+//! One dispatcher a destination: from the outbox to where messages go.
+
+use super::outbox::StoreOutbox;
+use crate::config::Kafka;
+use crate::engine::{Committed, clock};
+use crate::store::Store;
+use crate::telemetry;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tributary_connectors::destination::{Delivery, KafkaDelivery, KafkaTarget, Observer, Webhook};
+use tributary_connectors::log::{KafkaConfig, OnTruncated};
+use tributary_model::{Definitions, Destination};
+
+/// What destinations tell goes to `/metrics`.
+struct Metrics;
+
+impl Observer for Metrics {
+    fn attempted(&self, destination: &str, outcome: &'static str, since_created: Duration) {
+        telemetry::delivery(destination, outcome, (outcome == "delivered").then_some(since_created));
+    }
+
+    fn in_flight(&self, destination: &str, count: usize) {
+        telemetry::in_flight(destination, count);
+    }
+}
+
+/// Every destination's dispatcher.
+#[derive(Debug)]
+pub struct Dispatchers {
+    end: CancellationToken,
+    running: Vec<JoinHandle<()>>,
+    last_deliveries: Duration,
+}
+
+impl Dispatchers {
+    /// Starts a dispatcher for each destination, woken by each commit that has something to send.
+    ///
+    /// # Errors
+    /// If a destination cannot be set up; the message names it.
+    pub fn start(
+        definitions: &Definitions,
+        kafka: &Kafka,
+        store: &Arc<Store>,
+        committed: watch::Receiver<Committed>,
+        last_deliveries: Duration,
+    ) -> anyhow::Result<Self> {
+        let end = CancellationToken::new();
+        let outbox = Arc::new(StoreOutbox(store.clone()));
+        let state_id = store.view().meta()?.unwrap_or_default().state_id;
+        let (grown, wake) = watch::channel(0);
+        let mut running = vec![tokio::spawn(wake_up(committed, grown, end.clone()))];
+        for (id, destination) in &definitions.destinations {
+            let task = match destination {
+                Destination::Webhook(definition) => {
+                    let target =
+                        Webhook::new(definition).map_err(|error| anyhow::anyhow!("destinations.{id}: {error}"))?;
+                    let delivery = Delivery {
+                        destination: id.clone(),
+                        target: Arc::new(target),
+                        outbox: outbox.clone(),
+                        observer: Arc::new(Metrics),
+                        concurrency: definition.concurrency,
+                        max_attempts: definition.max_attempts,
+                        last_deliveries,
+                        clock: clock::now,
+                        jitter: rand::random,
+                    };
+                    tokio::spawn(delivery.run(wake.clone(), end.clone()))
+                }
+                Destination::Kafka(definition) => {
+                    let servers = definition.bootstrap_servers.clone().or_else(|| kafka.bootstrap_servers.clone());
+                    let properties = kafka.properties.iter();
+                    let target = KafkaTarget {
+                        kafka: KafkaConfig {
+                            bootstrap_servers: servers.unwrap_or_default(),
+                            topic: definition.topic.clone(),
+                            partitions: kafka.partitions,
+                            properties: properties.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                            on_truncated: OnTruncated::Stop,
+                        },
+                        destination: id.clone(),
+                        state_id: state_id.clone(),
+                    };
+                    let outbox = outbox.clone();
+                    let delivery = KafkaDelivery { target, outbox, observer: Arc::new(Metrics), clock: clock::now };
+                    let (wake, end, runtime) = (wake.clone(), end.clone(), tokio::runtime::Handle::current());
+                    tokio::task::spawn_blocking(move || delivery.run(&runtime, wake, &end))
+                }
+            };
+            running.push(task);
+        }
+        Ok(Self { end, running, last_deliveries })
+    }
+
+    /// Ends the dispatchers; what is under way gets a while longer, the rest stays in the outbox.
+    pub async fn stop(self) {
+        self.end.cancel();
+        for task in self.running {
+            // Their own bound is `last_deliveries`; a Kafka transaction under way may take longer, and is settled by
+            // the next start.
+            let ended = tokio::time::timeout(self.last_deliveries + Duration::from_secs(1), task).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::warn!("a dispatcher did not end in time; what it was sending is settled by the next start");
+            }
+        }
+    }
+}
+
+/// Wakes the dispatchers when a commit has put something into the outbox.
+async fn wake_up(mut committed: watch::Receiver<Committed>, grown: watch::Sender<u64>, end: CancellationToken) {
+    loop {
+        let next = committed.borrow_and_update().next_message;
+        grown.send_if_modified(|last| {
+            let has_grown = *last != next;
+            *last = next;
+            has_grown
+        });
+        tokio::select! {
+            changed = committed.changed() => {
+                if changed.is_err() {
+                    // The engine has ended; what stands in the outbox is still delivered until the end.
+                    end.cancelled().await;
+                    return;
+                }
+            }
+            () = end.cancelled() => return,
+        }
+    }
+}
