@@ -27,6 +27,7 @@ const DELIVERIES: &str = "tributary_deliveries_total";
 const DELIVERY_SECONDS: &str = "tributary_delivery_seconds";
 const IN_FLIGHT: &str = "tributary_deliveries_in_flight";
 const QUEUE: &str = "tributary_queue_depth";
+const LOG_HEALTHY: &str = "tributary_log_healthy";
 
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -68,6 +69,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From a message's epoch to its delivery, by destination.");
     describe_gauge!(IN_FLIGHT, "Deliveries under way, by destination.");
     describe_gauge!(QUEUE, "Entries waiting in a bounded queue.");
+    describe_gauge!(LOG_HEALTHY, "1 while the last append to the log could be made durable, else 0.");
     Ok(handle)
 }
 
@@ -146,4 +148,9 @@ pub fn in_flight(destination: &str, count: usize) {
 /// How full a bounded queue is.
 pub fn queue(name: &'static str, depth: usize) {
     gauge!(QUEUE, "queue" => name).set(depth as f64);
+}
+
+/// Whether the last append to the log could be made durable.
+pub fn log_health(is_healthy: bool) {
+    gauge!(LOG_HEALTHY).set(if is_healthy { 1.0 } else { 0.0 });
 }

@@ -53,7 +53,11 @@ fn attempts(receiver: &Receiver, count: usize) -> Vec<Delivery> {
 #[track_caller]
 fn outcomes(server: &Server, user: &str, count: usize) -> Vec<Value> {
     eventually("the messages are through", Duration::from_secs(60), || {
-        let answer = server.client.get(&format!("/v1/profiles/user_id:{user}/messages")).ok();
+        let answer = server.client.get(&format!("/v1/profiles/user_id:{user}/messages"));
+        if answer.status == 404 {
+            return Err(answer.text().into()); // the event is not committed yet
+        }
+        let answer = answer.ok();
         let messages = answer["messages"].as_array().unwrap().clone();
         let is_through = |message: &Value| matches!(message["status"].as_str(), Some("delivered" | "dead"));
         if messages.len() == count && messages.iter().all(is_through) { Ok(messages) } else { Err(answer) }

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tributary_connectors::log::Log;
 use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_model::Definitions;
 use utoipa::OpenApi;
@@ -40,6 +41,8 @@ pub struct Parts<'a> {
     pub store: Arc<Store>,
     /// Compiled definitions.
     pub plan: Arc<Plan>,
+    /// Identity rules.
+    pub rules: Arc<Rules>,
     /// Definitions as written.
     pub definitions: Arc<Definitions>,
     /// The last committed epoch.
@@ -66,7 +69,7 @@ impl std::fmt::Debug for Parts<'_> {
 pub fn router(parts: Parts<'_>) -> Router {
     let tokens = Arc::new(Tokens::new(&parts.config.auth));
     let ingest = ingest::IngestState::new(
-        parts.log,
+        parts.log.clone(),
         parts.processor,
         tokens.clone(),
         Arc::new(clock::now),
@@ -77,6 +80,8 @@ pub fn router(parts: Parts<'_>) -> Router {
     let state = Arc::new(ApiState {
         store: parts.store,
         plan: parts.plan,
+        rules: parts.rules,
+        log: parts.log,
         definitions: parts.definitions,
         committed: parts.committed,
         log_stream: parts.log_stream,

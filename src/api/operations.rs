@@ -3,6 +3,7 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::state::ApiState;
+use crate::telemetry;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -37,6 +38,8 @@ pub async fn ready(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "Prometheus text exposition", content_type = "text/plain", body = String)))]
 pub async fn metrics(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
+    telemetry::queue("log_append", state.log.queued());
+    telemetry::log_health(state.log.health().is_ok());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render())
 }
 

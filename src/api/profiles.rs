@@ -67,7 +67,7 @@ pub async fn profile(
     state.fresh(&freshness).await?;
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
-        let profile = Profile::read(view, id, &state.plan)?;
+        let profile = Profile::read(view, id, &state.plan, &state.rules)?;
         let identifiers = profile.identifiers.iter().map(|facts| IdentifierAnswer {
             namespace: facts.identifier.namespace.clone(),
             value: facts.identifier.value.clone(),

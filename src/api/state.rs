@@ -9,6 +9,8 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tributary_connectors::log::Log;
+use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_model::{Definitions, Position};
 
@@ -18,6 +20,10 @@ pub struct ApiState {
     pub store: Arc<Store>,
     /// Compiled definitions.
     pub plan: Arc<Plan>,
+    /// Identity rules.
+    pub rules: Arc<Rules>,
+    /// Where events are made durable: how much waits there is a number of `/metrics`.
+    pub log: Arc<dyn Log>,
     /// Definitions as written.
     pub definitions: Arc<Definitions>,
     /// The last committed epoch.

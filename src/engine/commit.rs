@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_connectors::log::Log;
 use tributary_dataflows::SegmentIndex;
+use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, Membership, Prior, Transition, qualify};
 use tributary_model::{Epoch, IdentifierId, Millis, ProfileId};
@@ -30,6 +31,8 @@ pub struct Committer {
     pub store: Arc<Store>,
     /// Compiled definitions.
     pub plan: Arc<Plan>,
+    /// Identity rules.
+    pub rules: Arc<Rules>,
     /// Triggers and their templates.
     pub messages: Arc<Messages>,
     /// Learns what may be deleted by retention.
@@ -328,7 +331,8 @@ impl Outbox<'_> {
         let stayed = self.view.identifiers(id)?.into_iter().filter(|identifier| !owners.contains_key(identifier));
         let came = owners.iter().filter(|(_, (_, new))| *new == Some(id)).map(|(identifier, _)| *identifier);
         let identifiers: Vec<_> = stayed.chain(came).collect();
-        let profile = Profile::read_with(self.view, id, &identifiers, &self.prepared.facts, &self.committer.plan)?;
+        let Committer { plan, rules, .. } = self.committer;
+        let profile = Profile::read_with(self.view, id, &identifiers, &self.prepared.facts, plan, rules)?;
         let profile = Arc::new(profile);
         self.profiles.insert(id, profile.clone());
         Ok(profile)

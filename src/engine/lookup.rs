@@ -3,10 +3,12 @@
 //! Nothing of a profile is stored twice: its traits and aggregates are the sum of its identifiers' facts, by the same
 //! functions that the dataflow uses.
 
+use super::intake::node;
 use crate::store::{StoreError, View};
 use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::sync::Arc;
+use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::{Features, IdentifierFacts, Plan, merged_traits};
 use tributary_model::{IdentifierId, ProfileId};
 
@@ -25,7 +27,7 @@ pub struct Profile {
 
 impl Profile {
     /// Sums and evaluates the facts of a profile's identifiers.
-    pub fn new(id: ProfileId, mut identifiers: Vec<Arc<IdentifierFacts>>, plan: &Plan) -> Self {
+    pub fn new(id: ProfileId, mut identifiers: Vec<Arc<IdentifierFacts>>, plan: &Plan, rules: &Rules) -> Self {
         use differential_dataflow::difference::Semigroup;
         let mut features = Features::default();
         for facts in &identifiers {
@@ -35,10 +37,7 @@ impl Profile {
         let names = plan.program.computed.iter().map(|computed| computed.name.clone());
         let computed = names.zip(evaluation.computed.iter().map(tributary_model::Value::to_json)).collect();
         let traits = merged_traits(identifiers.iter().map(Arc::as_ref));
-        identifiers.sort_by(|one, other| {
-            let naming = |facts: &IdentifierFacts| facts.identifier.id().0 != id.0;
-            (naming(one), &one.identifier).cmp(&(naming(other), &other.identifier))
-        });
+        identifiers.sort_by_cached_key(|facts| node(rules, facts));
         Self { id, identifiers, traits, computed }
     }
 
@@ -46,10 +45,10 @@ impl Profile {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn read(view: &View<'_>, id: ProfileId, plan: &Plan) -> Result<Self, StoreError> {
+    pub fn read(view: &View<'_>, id: ProfileId, plan: &Plan, rules: &Rules) -> Result<Self, StoreError> {
         let identifiers = view.identifiers(id)?;
         let facts = view.facts(&identifiers)?.into_iter().flatten().map(Arc::new).collect();
-        Ok(Self::new(id, facts, plan))
+        Ok(Self::new(id, facts, plan, rules))
     }
 
     /// The profile as an epoch that is being committed will leave it.
@@ -62,10 +61,11 @@ impl Profile {
         identifiers: &[IdentifierId],
         newer: &HashMap<IdentifierId, Arc<IdentifierFacts>>,
         plan: &Plan,
+        rules: &Rules,
     ) -> Result<Self, StoreError> {
         let older: Vec<_> = identifiers.iter().filter(|id| !newer.contains_key(id)).copied().collect();
         let older = view.facts(&older)?.into_iter().flatten().map(Arc::new);
         let newer = identifiers.iter().filter_map(|id| newer.get(id).cloned());
-        Ok(Self::new(id, newer.chain(older).collect(), plan))
+        Ok(Self::new(id, newer.chain(older).collect(), plan, rules))
     }
 }

@@ -92,6 +92,7 @@ impl Engine {
         let committer = commit::Committer {
             store: store.clone(),
             plan: plan.clone(),
+            rules: rules.clone(),
             messages,
             log: first.log.clone(),
             log_stream: first.stream.clone(),

@@ -155,9 +155,9 @@ fn named<'a>(sections: &[Field<'a>], what: &str, rule: &NameRule) -> Vec<Entry<'
         if let Some(first) = places.get(entry.name) {
             let message = format!("the {what} `{}` stands already at {first}; rename or remove one", entry.name);
             entry.field.wrong_at(entry.name_at, message);
-            continue;
         }
-        places.insert(entry.name, entry.name_at);
+        // It is read all the same, for the mistakes inside it.
+        places.entry(entry.name).or_insert(entry.name_at);
         all.push(entry);
     }
     all
