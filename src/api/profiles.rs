@@ -118,10 +118,21 @@ pub struct Latest {
     limit: Option<usize>,
 }
 
+/// Which messages.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// At most so many; 100 if not given, at most 1,000.
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+}
+
 /// What was sent to a customer, or held back.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MessagesAnswer {
     messages: Vec<MessageAnswer>,
+    /// The cursor of the next page; null on the last one.
     next: Option<String>,
 }
 
@@ -138,26 +149,33 @@ struct MessageAnswer {
 
 /// The messages of a profile, latest first.
 #[utoipa::path(get, path = "/v1/profiles/{profile}/messages", tag = "profiles",
-    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Latest),
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Page),
     responses((status = 200, body = MessagesAnswer), (status = 404, description = "Nobody has this identifier")))]
 pub async fn messages(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     Path(key): Path<String>,
-    Query(latest): Query<Latest>,
+    Query(page): Query<Page>,
 ) -> Result<Json<MessagesAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
-    let limit = latest.limit.unwrap_or(PAGE).min(LARGEST_PAGE);
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let before = page.cursor.as_deref().map(|cursor| {
+        let parts = cursor.split_once('-').and_then(|(at, number)| at.parse().ok().zip(number.parse().ok()));
+        parts.ok_or_else(|| ApiError::bad_request("invalid_cursor", "give the `next` of the page before"))
+    });
+    let before = before.transpose()?;
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
         // Messages stay with the profile that they were about; those of merged profiles are found by their old ids.
         let mut notes = Vec::new();
         for identifier in view.identifiers(id)? {
-            notes.extend(view.notes(ProfileId(identifier.0), limit)?);
+            notes.extend(view.notes(ProfileId(identifier.0), before, limit + 1)?);
         }
-        notes.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+        notes.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+        let more = notes.len() > limit;
         notes.truncate(limit);
-        let messages = notes.into_iter().map(|note| MessageAnswer {
+        let next = notes.last().filter(|_| more).map(|((at, number), _)| format!("{at}-{number}"));
+        let messages = notes.into_iter().map(|(_, note)| MessageAnswer {
             id: note.id,
             trigger: note.trigger,
             destination: note.destination,
@@ -165,7 +183,7 @@ pub async fn messages(
             reason: note.reason,
             at: format_millis(note.at),
         });
-        Ok(MessagesAnswer { messages: messages.collect(), next: None })
+        Ok(MessagesAnswer { messages: messages.collect(), next })
     });
     answer.await.map(Json)
 }
@@ -195,7 +213,7 @@ pub async fn events(
     Query(latest): Query<Latest>,
 ) -> Result<Json<EventsAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
-    let limit = latest.limit.unwrap_or(PAGE).min(LARGEST_PAGE);
+    let limit = latest.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
         let mut events = Vec::new();

@@ -47,6 +47,9 @@ pub struct Note {
     pub id: String,
 }
 
+/// Where a message stands among those of its profile: when it was made, and its number in the outbox.
+pub type Place = (Millis, u64);
+
 /// When the note was made, for compaction.
 pub(super) fn noted_at(_key: &[u8], value: &[u8]) -> Option<Millis> {
     super::codec::decode::<Note>(value).ok().map(|note| note.at)
@@ -84,13 +87,27 @@ impl View<'_> {
         entries.take(limit).map(message).collect()
     }
 
-    /// At most `limit` notes of a profile's messages, latest first.
+    /// At most `limit` notes of a profile's messages, latest message first, each with its place; only those before
+    /// `before`.
     ///
     /// # Errors
     /// If one cannot be read.
-    pub fn notes(&self, profile: ProfileId, limit: usize) -> Result<Vec<Note>, StoreError> {
-        let entries = self.prefix_backwards::<Note>(MESSAGES, &profile.to_bytes(), None)?;
-        entries.take(limit).map(|entry| entry.map(|(_, note)| note)).collect()
+    pub fn notes(
+        &self,
+        profile: ProfileId,
+        before: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<(Place, Note)>, StoreError> {
+        let prefix = profile.to_bytes();
+        let before = before.map(|(at, number)| Key::new().id(prefix).millis(at).number(number).done());
+        let entries = self.prefix_backwards::<Note>(MESSAGES, &prefix, before.as_deref())?;
+        let note = |entry: Result<(Box<[u8]>, Note), StoreError>| {
+            let (key, note) = entry?;
+            let mut parts = Parts(&key);
+            let place = parts.id().and_then(|_| parts.millis().zip(parts.number()));
+            Ok((place.ok_or(StoreError::Damaged(MESSAGES))?, note))
+        };
+        entries.take(limit).map(note).collect()
     }
 }
 
