@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 # Everything is built with the release profile, so that demo, tests and benchmarks share what is compiled.
 CARGO_BUILD := cargo build --release --locked --bin tributary
 CARGO_TEST := cargo test --release --locked --workspace
-CARGO_BENCH := cargo bench --locked
+CARGO_BENCH := cargo bench --locked --profile release --bench engine
 
 .PHONY: help demo test bench check ci
 

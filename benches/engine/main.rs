@@ -1,8 +1,8 @@
 //! `make bench`: how fast, how late, how big; beside a plain loop over hash maps that does the same without keeping it.
 //!
-//! `BENCH_EVENTS` sets how many events are sent at full speed (300,000 if not set); `REQUIRE_KAFKA=1` makes it an error
-//! that there is no broker. Clients, server, receiver and
-//! broker share this machine's processors, so the numbers are those of all of them together.
+//! `BENCH_EVENTS` sets how many events are sent at full speed (a million if not set); `REQUIRE_KAFKA=1` makes it an
+//! error that there is no broker. Clients, server, receiver and broker share this machine's processors, so the numbers
+//! are those of all of them together.
 
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -53,7 +53,7 @@ struct Weight {
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
-    let count = std::env::var("BENCH_EVENTS").map_or(300_000, |text| text.parse().expect("BENCH_EVENTS is a number"));
+    let count = std::env::var("BENCH_EVENTS").map_or(1_000_000, |text| text.parse().expect("BENCH_EVENTS is a number"));
     let now = jiff::Timestamp::now().as_millisecond();
     let events = Events::generate(count, now);
     eprintln!("{count} events of {} bytes in the mean", events.mean_bytes());

@@ -216,12 +216,7 @@ pub async fn events(
     let limit = latest.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
-        let mut events = Vec::new();
-        for identifier in view.identifiers(id)? {
-            events.extend(view.events(identifier, limit)?);
-        }
-        events.sort_by_key(|event| std::cmp::Reverse((event.at, event.message_id)));
-        events.truncate(limit);
+        let events = view.events(&view.identifiers(id)?, limit)?;
         let events = events.into_iter().map(|event| EventAnswer {
             timestamp: format_millis(event.at),
             event: serde_json::from_slice(&event.body).unwrap_or(Value::Null),

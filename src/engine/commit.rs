@@ -1,16 +1,18 @@
 //! One write batch an epoch: what its events said, what follows from it, and what is to be sent, all or nothing.
 
-use super::epoch::{Prepared, Work};
+use super::epoch::{FactsChange, Prepared, Work};
 use super::lookup::Profile;
 use super::status::Committed;
 use super::worker::Outputs;
 use crate::activation::messages::message_id;
 use crate::activation::{Messages, Occasion};
+use crate::store::history::Happened;
 use crate::store::outbox::StoredMessage;
 use crate::store::{Batch, Meta, Rejected, Store, StoreError, View};
 use crate::telemetry;
 use crossbeam_channel::Receiver;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use foldhash::{HashMap, HashMapExt};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -19,7 +21,7 @@ use tributary_dataflows::SegmentIndex;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, Membership, Prior, Transition, qualify};
-use tributary_model::{Epoch, IdentifierId, Millis, ProfileId};
+use tributary_model::{Epoch, Event, IdentifierId, Millis, ProfileId};
 
 /// How long a commit is tried again before the process gives up: a full disk may be cleared in the meantime.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
@@ -245,9 +247,15 @@ impl Committer {
     }
 }
 
+/// In the order of the keys, which RocksDB takes in faster.
 fn write_base_facts(batch: &mut Batch<'_>, prepared: &Prepared) -> Result<(), StoreError> {
-    for (id, facts) in &prepared.facts {
-        batch.put_facts(*id, facts)?;
+    let mut facts: Vec<_> = prepared.facts.iter().collect();
+    facts.sort_unstable_by_key(|(id, _)| **id);
+    for (id, facts) in facts {
+        match facts {
+            FactsChange::Whole(whole) => batch.put_facts(*id, whole)?,
+            FactsChange::Added(added) => batch.merge_facts(*id, added)?,
+        }
     }
     for (ends, facts) in &prepared.links {
         batch.put_link(*ends, facts)?;
@@ -258,13 +266,20 @@ fn write_base_facts(batch: &mut Batch<'_>, prepared: &Prepared) -> Result<(), St
     for (due, id) in &prepared.timers_set {
         batch.put_timer(*due, *id)?;
     }
-    for message in &prepared.seen {
-        batch.put_seen(*message, prepared.clock)?;
+    let mut seen = prepared.seen.clone();
+    seen.sort_unstable();
+    for message in seen {
+        batch.put_seen(message, prepared.clock)?;
     }
-    for (id, event) in &prepared.events {
-        batch.put_event(*id, event.timestamp, event.message_id, &event.body)?;
-    }
-    Ok(())
+    let happened = |(identifier, event): &(IdentifierId, Event)| Happened {
+        identifier: *identifier,
+        at: event.timestamp,
+        message_id: event.message_id,
+        body: event.body.clone(),
+    };
+    let mut events: Vec<_> = prepared.events.iter().collect();
+    events.sort_unstable_by_key(|(id, event)| (*id, event.timestamp));
+    batch.put_events(prepared.epoch, events.into_iter().map(happened))
 }
 
 /// A profile exists while the identifier that names it is its own.

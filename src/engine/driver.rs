@@ -3,9 +3,10 @@
 //! An epoch is closed as soon as the one before the last has been committed, so epochs grow with the load and shrink to
 //! single events when there is little: one is being prepared while another is computed and a third is written.
 
+use super::backfill::backfill;
 use super::clock::Clock;
 use super::epoch::{Prepared, Work};
-use super::hydrate::{HydrateError, backfill, hydrate};
+use super::hydrate::{HydrateError, hydrate};
 use super::intake::Intake;
 use super::status::Committed;
 use super::worker::{WorkerError, Workers};
@@ -43,6 +44,9 @@ pub enum EngineError {
     /// A log cannot be read on.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
     /// Another thread of the engine has stopped, and says why itself.
     #[error("the engine is stopping")]
     Stopping,

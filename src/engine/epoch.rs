@@ -2,7 +2,8 @@
 
 use crate::store::links::Ends;
 use crate::store::{LinkFacts, Rejected};
-use std::collections::{BTreeMap, HashMap};
+use foldhash::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_dataflows::identity::{Link, Node};
 use tributary_dataflows::profile::{Features, IdentifierFacts};
@@ -26,6 +27,15 @@ impl Feed {
     }
 }
 
+/// What is to be stored of an identifier's facts.
+#[derive(Clone, Debug)]
+pub enum FactsChange {
+    /// All of them, as they are now.
+    Whole(Arc<IdentifierFacts>),
+    /// What the epoch has added to facts that are many.
+    Added(IdentifierFacts),
+}
+
 /// What the driver has made of one epoch's events, to be written when the dataflow is through with it.
 #[derive(Debug, Default)]
 pub struct Prepared {
@@ -33,8 +43,8 @@ pub struct Prepared {
     pub epoch: Epoch,
     /// What time it is in this epoch.
     pub clock: Millis,
-    /// New facts of the identifiers that were touched.
-    pub facts: HashMap<IdentifierId, Arc<IdentifierFacts>>,
+    /// Changed facts of the identifiers that were touched.
+    pub facts: HashMap<IdentifierId, FactsChange>,
     /// New evidence of the links that were seen.
     pub links: Vec<(Ends, LinkFacts)>,
     /// Timers to set.

@@ -3,15 +3,15 @@
 //! The current facts of an identifier are found in memory if they were touched lately, else in the store. Everything
 //! here is keyed by identifier and commutes, so the order of events in an epoch does not matter.
 
-use super::epoch::{Feed, Prepared};
+use super::epoch::{FactsChange, Feed, Prepared};
 use super::recent::Recent;
 use crate::store::links::Ends;
 use crate::store::{LinkFacts, Store, StoreError};
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::sync::Arc;
 use tributary_dataflows::identity::{Endpoint, Link, Node, Rules};
 use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
-use tributary_model::{Epoch, Event, Identifier, IdentifierId, MessageId, Millis};
+use tributary_model::{Epoch, Event, Identifier, IdentifierId, MessageId, Millis, limits};
 
 /// Bounds of the intake's memory.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,68 @@ pub struct IntakeOptions {
     pub dedupe_horizon_ms: i64,
 }
 
+/// Facts with more values than this are not written whole each time: a busy customer's windows are many kilobytes.
+const FEW_VALUES: usize = 48;
+/// After so many additions the facts are written whole again, so that few are to be merged when they are read.
+const ADDITIONS: u8 = 32;
+
+/// Facts in memory.
+struct Held {
+    facts: Arc<IdentifierFacts>,
+    /// How many more additions may be written before all of them are.
+    additions_left: u8,
+}
+
 /// An identifier that this epoch touches.
 struct Touched {
     facts: IdentifierFacts,
     change: Features,
     node_before: Option<Node>,
+    /// What the epoch adds, if that alone may be written.
+    added: Option<IdentifierFacts>,
+    additions_left: u8,
+}
+
+impl Touched {
+    /// As before this epoch.
+    fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Self {
+        Self { facts, change: Features::default(), node_before: Some(node), added: None, additions_left }
+    }
+
+    /// Never seen before.
+    fn new(identifier: &Identifier, at: Millis) -> Self {
+        let facts = IdentifierFacts::new(identifier.clone(), at);
+        Self { facts, change: Features::presence(), node_before: None, added: None, additions_left: 0 }
+    }
+
+    fn seen(&mut self, at: Millis) {
+        self.facts.seen(at);
+        if self.additions_left > 0 {
+            let added = self.added.get_or_insert_with(|| IdentifierFacts::new(self.facts.identifier.clone(), at));
+            added.seen(at);
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan, event: &Event, now: Millis) {
+        if self.facts.timer.is_some_and(|timer| timer <= now) {
+            self.expire(plan, now);
+        }
+        self.facts.apply(plan, event, now, &mut self.change);
+        if let Some(added) = &mut self.added {
+            added.apply(plan, event, now, &mut Features::default());
+        }
+    }
+
+    fn expire(&mut self, plan: &Plan, now: Millis) {
+        self.facts.expire(plan, now, &mut self.change);
+        self.write_whole();
+    }
+
+    /// What has gone cannot be told by an addition.
+    fn write_whole(&mut self) {
+        self.added = None;
+        self.additions_left = 0;
+    }
 }
 
 /// Turns events into changes of base facts.
@@ -35,7 +92,7 @@ pub struct Intake {
     rules: Arc<Rules>,
     store: Arc<Store>,
     options: IntakeOptions,
-    facts: Recent<IdentifierId, Arc<IdentifierFacts>>,
+    facts: Recent<IdentifierId, Held>,
     links: Recent<Ends, LinkFacts>,
     seen: Recent<MessageId, ()>,
 }
@@ -111,19 +168,12 @@ impl Intake {
 
         for (event, ids) in events.iter().zip(&ids) {
             for (identifier, id) in event.identifiers.iter().zip(ids) {
-                let entry = touched.entry(*id).or_insert_with(|| Touched {
-                    facts: IdentifierFacts::new(identifier.clone(), event.timestamp),
-                    change: Features::presence(),
-                    node_before: None,
-                });
-                entry.facts.seen(event.timestamp);
+                let entry = touched.entry(*id).or_insert_with(|| Touched::new(identifier, event.timestamp));
+                entry.seen(event.timestamp);
             }
             let Some((best, others)) = ids.split_first() else { continue };
-            if let Some(Touched { facts, change, .. }) = touched.get_mut(best) {
-                if facts.timer.is_some_and(|timer| timer <= now) {
-                    facts.expire(&self.plan, now, change);
-                }
-                facts.apply(&self.plan, event, now, change);
+            if let Some(best) = touched.get_mut(best) {
+                best.apply(&self.plan, event, now);
             }
             for other in others {
                 if let Some(evidence) = links.get_mut(&(*best, *other)) {
@@ -138,9 +188,9 @@ impl Intake {
             prepared.timers_done.push((*due, *id));
             // A timer that the facts no longer name has been answered before.
             let named = touched.get_mut(id).filter(|touched| touched.facts.timer == Some(*due));
-            if let Some(Touched { facts, change, .. }) = named {
-                facts.expire(&self.plan, now, change);
-                facts.timer = None;
+            if let Some(named) = named {
+                named.expire(&self.plan, now);
+                named.facts.timer = None;
             }
         }
         self.note_links(links, &touched, &mut feed, prepared, committed);
@@ -162,23 +212,20 @@ impl Intake {
                 continue;
             }
             match self.facts.take(&id) {
-                Some(facts) => {
-                    touched.insert(id, self.touch(Arc::unwrap_or_clone(facts)));
+                Some(Held { facts, additions_left }) => {
+                    let node = self.node(&facts);
+                    touched.insert(id, Touched::known(Arc::unwrap_or_clone(facts), additions_left, node));
                 }
                 None => missing.push(id),
             }
         }
         for (id, found) in missing.iter().zip(self.store.facts(&missing)?) {
             if let Some(facts) = found {
-                touched.insert(*id, self.touch(facts));
+                let node = self.node(&facts);
+                touched.insert(*id, Touched::known(facts, 0, node));
             }
         }
         Ok(touched)
-    }
-
-    fn touch(&self, facts: IdentifierFacts) -> Touched {
-        let node_before = Some(self.node(&facts));
-        Touched { facts, change: Features::default(), node_before }
     }
 
     fn node(&self, facts: &IdentifierFacts) -> Node {
@@ -238,7 +285,19 @@ impl Intake {
         committed: Epoch,
     ) {
         use differential_dataflow::difference::IsZero;
-        for (id, Touched { mut facts, change, node_before }) in touched {
+        for (id, mut touched) in touched {
+            // An earlier timer still comes first and is set anew when it does: no timer is ever moved back.
+            let next = touched.facts.next_expiry(&self.plan);
+            if let Some(next) = next.filter(|next| touched.facts.timer.is_none_or(|timer| *next < timer)) {
+                touched.facts.timer = Some(next);
+                touched.write_whole();
+                prepared.timers_set.push((next, id));
+            }
+            // A trait more than there may be is in the facts or not by its turn, which an addition does not know.
+            if touched.facts.traits.len() >= limits::TRAITS_PER_IDENTIFIER {
+                touched.write_whole();
+            }
+            let Touched { facts, change, node_before, added, additions_left } = touched;
             let node = self.node(&facts);
             if node_before != Some(node) {
                 feed.nodes.extend(node_before.map(|before| (before, -1)));
@@ -247,15 +306,14 @@ impl Intake {
             if !change.is_zero() {
                 feed.facts.push((id, change));
             }
-            // An earlier timer still comes first and is set anew when it does: no timer is ever moved back.
-            let next = facts.next_expiry(&self.plan);
-            if let Some(next) = next.filter(|next| facts.timer.is_none_or(|timer| *next < timer)) {
-                facts.timer = Some(next);
-                prepared.timers_set.push((next, id));
-            }
             let facts = Arc::new(facts);
-            prepared.facts.insert(id, facts.clone());
-            self.facts.put(id, facts, prepared.epoch, committed);
+            let (change, additions_left) = match added {
+                Some(added) => (FactsChange::Added(added), additions_left - 1),
+                None if facts.values() > FEW_VALUES => (FactsChange::Whole(facts.clone()), ADDITIONS),
+                None => (FactsChange::Whole(facts.clone()), 0),
+            };
+            prepared.facts.insert(id, change);
+            self.facts.put(id, Held { facts, additions_left }, prepared.epoch, committed);
         }
     }
 

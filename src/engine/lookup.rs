@@ -3,10 +3,11 @@
 //! Nothing of a profile is stored twice: its traits and aggregates are the sum of its identifiers' facts, by the same
 //! functions that the dataflow uses.
 
+use super::epoch::FactsChange;
 use super::intake::node;
 use crate::store::{StoreError, View};
+use foldhash::HashMap;
 use serde_json::{Map, Value as Json};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::{Features, IdentifierFacts, Plan, merged_traits};
@@ -59,13 +60,25 @@ impl Profile {
         view: &View<'_>,
         id: ProfileId,
         identifiers: &[IdentifierId],
-        newer: &HashMap<IdentifierId, Arc<IdentifierFacts>>,
+        newer: &HashMap<IdentifierId, FactsChange>,
         plan: &Plan,
         rules: &Rules,
     ) -> Result<Self, StoreError> {
-        let older: Vec<_> = identifiers.iter().filter(|id| !newer.contains_key(id)).copied().collect();
-        let older = view.facts(&older)?.into_iter().flatten().map(Arc::new);
-        let newer = identifiers.iter().filter_map(|id| newer.get(id).cloned());
-        Ok(Self::new(id, newer.chain(older).collect(), plan, rules))
+        let mut facts = Vec::with_capacity(identifiers.len());
+        let mut stored = Vec::new();
+        for id in identifiers {
+            match newer.get(id) {
+                Some(FactsChange::Whole(whole)) => facts.push(whole.clone()),
+                Some(FactsChange::Added(_)) | None => stored.push(*id),
+            }
+        }
+        for (id, found) in stored.iter().zip(view.facts(&stored)?) {
+            let Some(mut found) = found else { continue };
+            if let Some(FactsChange::Added(added)) = newer.get(id) {
+                found.merge(added.clone());
+            }
+            facts.push(Arc::new(found));
+        }
+        Ok(Self::new(id, facts, plan, rules))
     }
 }

@@ -9,6 +9,7 @@ pub mod epoch;
 pub mod recent;
 pub mod intake;
 pub mod worker;
+pub mod backfill;
 pub mod hydrate;
 pub mod driver;
 pub mod lookup;
@@ -117,10 +118,10 @@ impl Engine {
             meta,
         };
         let threads = vec![
-            spawn("driver", stop.clone(), failure.clone(), move || driver.run().map_err(|error| error.to_string())),
+            spawn("driver", stop.clone(), failure.clone(), move || driver.run().map_err(|error| error.to_string()))?,
             spawn("committer", stop.clone(), failure, move || {
                 committer.run(&incoming).map_err(|error| error.to_string())
-            }),
+            })?,
         ];
         Ok(Self { committed, failed, stop, threads })
     }
@@ -156,8 +157,8 @@ fn spawn(
     stop: Arc<AtomicBool>,
     failure: watch::Sender<Option<String>>,
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         // A panic is a failure like any other: the process says so and ends, instead of standing still.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         let failed = match result {

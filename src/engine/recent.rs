@@ -3,7 +3,7 @@
 //! The driver works an epoch or two ahead of the commit. What it changed must be found here until the store has it,
 //! or it would read the store's older value.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use std::hash::Hash;
 use tributary_model::Epoch;
 

@@ -1,4 +1,6 @@
 //! Table `facts`: identifier id → all that is kept of it.
+//!
+//! What an epoch adds to many facts may be written alone; RocksDB merges it when the facts are read or compacted.
 
 use super::{Batch, Store, StoreError, View};
 use tributary_dataflows::profile::IdentifierFacts;
@@ -6,6 +8,19 @@ use tributary_model::IdentifierId;
 
 /// The table's name.
 pub const TABLE: &str = "facts";
+
+/// Merges what was added to facts into them, for RocksDB; `None` tells it that the state is damaged.
+pub(super) fn merge(_key: &[u8], held: Option<&[u8]>, added: &rocksdb::MergeOperands) -> Option<Vec<u8>> {
+    let mut all = held.into_iter().chain(added).map(super::codec::decode::<IdentifierFacts>);
+    let merged = all.next()?.and_then(|first| {
+        all.try_fold(first, |mut facts, more| {
+            facts.merge(more?);
+            Ok(facts)
+        })
+    });
+    let merged = merged.and_then(|facts| super::codec::encode(&facts));
+    merged.inspect_err(|error| tracing::error!(%error, table = TABLE, "facts cannot be merged")).ok()
+}
 
 fn keys(identifiers: &[IdentifierId]) -> Vec<Vec<u8>> {
     identifiers.iter().map(|id| id.to_bytes().to_vec()).collect()
@@ -52,5 +67,14 @@ impl Batch<'_> {
     /// If they cannot be encoded.
     pub fn put_facts(&mut self, id: IdentifierId, facts: &IdentifierFacts) -> Result<(), StoreError> {
         self.put(TABLE, &id.to_bytes(), facts)
+    }
+
+    /// Adds to an identifier's stored facts what other events say of it.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn merge_facts(&mut self, id: IdentifierId, added: &IdentifierFacts) -> Result<(), StoreError> {
+        self.batch.merge_cf(self.store.family(TABLE)?, id.to_bytes(), super::encode(TABLE, added)?);
+        Ok(())
     }
 }

@@ -77,7 +77,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     facts::TABLE,
     links::TABLE,
     owners::TABLE,
@@ -87,6 +87,7 @@ const TABLES: [&str; 14] = [
     timers::TABLE,
     seen::TABLE,
     history::TABLE,
+    history::TIMELINE,
     rejected::TABLE,
     outbox::TABLE,
     outbox::DEAD,
@@ -118,7 +119,9 @@ impl Store {
             blocks.set_format_version(5);
             family.set_block_based_table_factory(&blocks);
             family.set_compression_type(DBCompressionType::Lz4);
-            family.set_write_buffer_size(32 << 20);
+            // Small enough to stay near the processor: every write looks for its place in one.
+            family.set_write_buffer_size(8 << 20);
+            family.set_max_write_buffer_number(4);
             let age = |age_ms: i64, at: fn(&[u8], &[u8]) -> Option<Millis>| {
                 let clock = clock.clone();
                 move |_level: u32, key: &[u8], value: &[u8]| {
@@ -127,15 +130,21 @@ impl Store {
                     if old { compaction_filter::Decision::Remove } else { compaction_filter::Decision::Keep }
                 }
             };
+            if table == facts::TABLE {
+                family.set_merge_operator_associative("facts", facts::merge);
+            }
             if table == seen::TABLE {
                 family.set_memtable_whole_key_filtering(true);
                 family.set_memtable_prefix_bloom_ratio(0.05);
                 family.set_compaction_filter("seen age", age(options.dedupe_horizon_ms, seen::stored_at));
             }
             if table == history::TABLE {
-                family.set_compression_type(DBCompressionType::Lz4);
-                family.set_bottommost_compression_type(DBCompressionType::Zstd);
-                family.set_compaction_filter("history age", age(options.history_retention_ms, history::happened_at));
+                // Its blocks come compressed.
+                family.set_compression_type(DBCompressionType::None);
+                family.set_compaction_filter("history age", age(options.history_retention_ms, history::latest_at));
+            }
+            if table == history::TIMELINE {
+                family.set_compaction_filter("timeline age", age(options.history_retention_ms, history::happened_at));
             }
             if table == rejected::TABLE {
                 family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));

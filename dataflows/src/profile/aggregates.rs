@@ -27,8 +27,10 @@ pub enum Partial {
         /// Their sum.
         sum: i128,
     },
-    /// Of min and first: the smallest; of max and last: the largest.
-    Valued(Said),
+    /// Of min and first.
+    Smallest(Said),
+    /// Of max and last.
+    Largest(Said),
 }
 
 impl Partial {
@@ -37,38 +39,31 @@ impl Partial {
             (AggregateFunction::Count, _) => Self::Additive { count: 1, sum: 0 },
             (AggregateFunction::Sum, Value::Number(number)) => Self::Additive { count: 1, sum: to_sum(number)? },
             (AggregateFunction::Sum, _) => return None,
-            (AggregateFunction::Min | AggregateFunction::Max, value) => {
-                Self::Valued(Said { at: 0, tie: MessageId::default(), value })
-            }
-            (AggregateFunction::First | AggregateFunction::Last, value) => Self::Valued(Said { at, tie, value }),
+            (AggregateFunction::Min, value) => Self::Smallest(Said { at: 0, tie: MessageId::default(), value }),
+            (AggregateFunction::Max, value) => Self::Largest(Said { at: 0, tie: MessageId::default(), value }),
+            (AggregateFunction::First, value) => Self::Smallest(Said { at, tie, value }),
+            (AggregateFunction::Last, value) => Self::Largest(Said { at, tie, value }),
         })
     }
 
     /// Takes in another partial of the same aggregate.
-    fn combine(&mut self, function: AggregateFunction, other: &Self) {
+    fn combine(&mut self, other: &Self) {
         match (self, other) {
             (Self::Additive { count, sum }, Self::Additive { count: more, sum: further }) => {
                 *count += more;
                 *sum += further;
             }
-            (Self::Valued(held), Self::Valued(said)) => {
-                let better = match function {
-                    AggregateFunction::Min | AggregateFunction::First => said < held,
-                    _ => said > held,
-                };
-                if better {
-                    *held = said.clone();
-                }
-            }
-            // One aggregate has one kind of partial; its id names its function.
-            (Self::Additive { .. }, Self::Valued(_)) | (Self::Valued(_), Self::Additive { .. }) => {}
+            (Self::Smallest(held), Self::Smallest(said)) if said < held => *held = said.clone(),
+            (Self::Largest(held), Self::Largest(said)) if said > held => *held = said.clone(),
+            // Two of different kinds never meet: one aggregate has one kind, since its id names its function.
+            _ => {}
         }
     }
 
     fn contribute(&self, slot: Slot, times: i32, to: &mut Features) {
         match self {
             Self::Additive { count, sum } => to.add(slot, count * i64::from(times), sum * i128::from(times)),
-            Self::Valued(said) => {
+            Self::Smallest(said) | Self::Largest(said) => {
                 let Said { at, tie, value } = said.clone();
                 to.hold(Valued { slot, at, tie, value, copies: times });
             }
@@ -96,8 +91,7 @@ impl AggregateState {
         change: &mut Features,
     ) {
         let (value, at, tie) = observed;
-        let function = aggregate.function;
-        let Some(partial) = Partial::of(function, value, at, tie) else { return };
+        let Some(partial) = Partial::of(aggregate.function, value, at, tie) else { return };
         let additive = matches!(partial, Partial::Additive { .. });
         if let Some(window) = &aggregate.window {
             let bucket = windows::bucket(window, at);
@@ -107,23 +101,23 @@ impl AggregateState {
             let state = held.get_or_insert_with(|| Self::Window(Buckets::default()));
             let Self::Window(buckets) = state else { return };
             if additive {
-                buckets.merge(bucket, &partial, |held, more| held.combine(function, more));
+                buckets.merge(bucket, &partial, Partial::combine);
                 partial.contribute(slot, 1, change);
             } else {
-                fold(buckets, function).into_iter().for_each(|old| old.contribute(slot, -1, change));
-                buckets.merge(bucket, &partial, |held, more| held.combine(function, more));
-                fold(buckets, function).into_iter().for_each(|new| new.contribute(slot, 1, change));
+                fold(buckets).into_iter().for_each(|old| old.contribute(slot, -1, change));
+                buckets.merge(bucket, &partial, Partial::combine);
+                fold(buckets).into_iter().for_each(|new| new.contribute(slot, 1, change));
             }
             return;
         }
         match held {
             Some(Self::All(all)) if additive => {
-                all.combine(function, &partial);
+                all.combine(&partial);
                 partial.contribute(slot, 1, change);
             }
             Some(Self::All(all)) => {
                 let old = all.clone();
-                all.combine(function, &partial);
+                all.combine(&partial);
                 if *all != old {
                     old.contribute(slot, -1, change);
                     all.contribute(slot, 1, change);
@@ -136,16 +130,35 @@ impl AggregateState {
         }
     }
 
+    /// Takes in what was observed apart, of the same aggregate. Both must be as of windows that reach as far back.
+    pub fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::All(held), Self::All(more)) => held.combine(more),
+            (Self::Window(held), Self::Window(more)) => {
+                more.iter().for_each(|(bucket, partial)| held.merge(*bucket, partial, Partial::combine));
+            }
+            // One aggregate is windowed or not, since its id names its window.
+            (Self::All(_), Self::Window(_)) | (Self::Window(_), Self::All(_)) => {}
+        }
+    }
+
+    /// How many partials it holds.
+    pub fn partials(&self) -> usize {
+        match self {
+            Self::All(_) => 1,
+            Self::Window(buckets) => buckets.iter().len(),
+        }
+    }
+
     /// Drops the buckets that have left the window; adds what changed to `change`. Gives false when nothing is left.
     pub fn expire(&mut self, aggregate: &Aggregate, slot: Slot, now: Millis, change: &mut Features) -> bool {
         let (Self::Window(buckets), Some(window)) = (&mut *self, &aggregate.window) else { return true };
         if buckets.next_expiry(window).is_none_or(|due| due > now) {
             return !buckets.is_empty();
         }
-        let function = aggregate.function;
-        fold(buckets, function).into_iter().for_each(|old| old.contribute(slot, -1, change));
+        fold(buckets).into_iter().for_each(|old| old.contribute(slot, -1, change));
         buckets.expire(window, now);
-        fold(buckets, function).into_iter().for_each(|new| new.contribute(slot, 1, change));
+        fold(buckets).into_iter().for_each(|new| new.contribute(slot, 1, change));
         !buckets.is_empty()
     }
 
@@ -158,20 +171,20 @@ impl AggregateState {
     }
 
     /// All that this state says now.
-    pub fn contribute(&self, aggregate: &Aggregate, slot: Slot, to: &mut Features) {
+    pub fn contribute(&self, slot: Slot, to: &mut Features) {
         match self {
             Self::All(partial) => partial.contribute(slot, 1, to),
             Self::Window(buckets) => {
-                fold(buckets, aggregate.function).into_iter().for_each(|partial| partial.contribute(slot, 1, to));
+                fold(buckets).into_iter().for_each(|partial| partial.contribute(slot, 1, to));
             }
         }
     }
 }
 
 /// All buckets as one.
-fn fold(buckets: &Buckets<Partial>, function: AggregateFunction) -> Option<Partial> {
-    let mut partials = buckets.partials();
+fn fold(buckets: &Buckets<Partial>) -> Option<Partial> {
+    let mut partials = buckets.iter().map(|(_, partial)| partial);
     let mut folded = partials.next()?.clone();
-    partials.for_each(|partial| folded.combine(function, partial));
+    partials.for_each(|partial| folded.combine(partial));
     Some(folded)
 }

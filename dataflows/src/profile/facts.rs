@@ -11,6 +11,7 @@ use crate::segments::Aggregate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tributary_model::{Event, EventKind, Identifier, MessageId, Millis, Value, limits};
 
 /// The latest word on one trait.
@@ -64,6 +65,39 @@ impl IdentifierFacts {
     pub fn seen(&mut self, at: Millis) {
         self.first_seen = self.first_seen.min(at);
         self.last_seen = self.last_seen.max(at);
+    }
+
+    /// Takes in facts of the same identifier from other events, with windows as of the same clock.
+    pub fn merge(&mut self, other: Self) {
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.events += other.events;
+        for (name, fact) in other.traits {
+            match self.traits.entry(name) {
+                Entry::Occupied(mut held) if (held.get().at, held.get().tie) < (fact.at, fact.tie) => {
+                    held.insert(fact);
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(room) => drop(room.insert(fact)),
+            }
+        }
+        for (id, state) in other.aggregates {
+            match self.aggregates.binary_search_by_key(&id, |(held, _)| *held) {
+                Ok(at) => {
+                    if let Some((_, held)) = self.aggregates.get_mut(at) {
+                        held.merge(&state);
+                    }
+                }
+                Err(at) => self.aggregates.insert(at, (id, state)),
+            }
+        }
+        self.clock = self.clock.max(other.clock);
+        self.timer = other.timer.or(self.timer);
+    }
+
+    /// How many values these facts hold: about a dozen bytes each, when they are stored.
+    pub fn values(&self) -> usize {
+        self.traits.len() + self.aggregates.iter().map(|(_, state)| state.partials()).sum::<usize>()
     }
 
     /// Takes in an event that belongs to this identifier; adds what changed to `change`.
@@ -148,8 +182,8 @@ impl IdentifierFacts {
     pub fn features(&self, plan: &Plan) -> Features {
         let mut features = Features::presence();
         for (id, state) in &self.aggregates {
-            if let Some((index, aggregate)) = plan.aggregate(*id) {
-                state.contribute(aggregate, plan.slots.aggregate(index), &mut features);
+            if let Some((index, _)) = plan.aggregate(*id) {
+                state.contribute(plan.slots.aggregate(index), &mut features);
             }
         }
         for (name, fact) in &self.traits {

@@ -55,8 +55,8 @@ impl<P: Clone> Buckets<P> {
         self.0.first().map(|(bucket, _)| expires(window, *bucket))
     }
 
-    /// What the buckets hold, oldest first.
-    pub fn partials(&self) -> impl Iterator<Item = &P> {
-        self.0.iter().map(|(_, partial)| partial)
+    /// The buckets, oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &(i64, P)> {
+        self.0.iter()
     }
 }

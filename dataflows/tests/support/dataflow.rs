@@ -26,6 +26,8 @@ pub struct Dataflow {
     plan: Arc<Plan>,
     rules: Arc<Rules>,
     facts: HashMap<IdentifierId, IdentifierFacts>,
+    /// Facts as they were, and what this epoch adds: merged they must be the facts.
+    apart: HashMap<IdentifierId, (IdentifierFacts, IdentifierFacts)>,
     links: HashSet<LinkEnds>,
     seen: HashSet<MessageId>,
     epoch: Epoch,
@@ -76,6 +78,7 @@ impl Dataflow {
             plan,
             rules,
             facts: HashMap::new(),
+            apart: HashMap::new(),
             links: HashSet::new(),
             seen: HashSet::new(),
             epoch: Epoch::default(),
@@ -111,6 +114,9 @@ impl Dataflow {
             }
             let fresh = || IdentifierFacts::new(identifier.clone(), event.timestamp);
             self.facts.entry(identifier.id()).or_insert_with(fresh).seen(event.timestamp);
+            if let Some((_, added)) = self.apart.get_mut(&identifier.id()) {
+                added.seen(event.timestamp);
+            }
             let after = self.node(&self.facts[&identifier.id()]);
             if before != Some(after) {
                 self.epoch.nodes.extend(before.map(|before| (before, -1)));
@@ -120,7 +126,13 @@ impl Dataflow {
         let best = event.identifiers[0].id();
         let mut change = Features::default();
         let facts = self.facts.get_mut(&best).unwrap();
+        let nothing = || (facts.clone(), IdentifierFacts::new(event.identifiers[0].clone(), event.timestamp));
+        let (before, added) = self.apart.entry(best).or_insert_with(nothing);
+        added.apply(&self.plan, event, now, &mut Features::default());
         facts.apply(&self.plan, event, now, &mut change);
+        let mut merged = before.clone();
+        merged.merge(added.clone());
+        assert_eq!(merged, *facts, "what the epoch adds, merged");
         if !change.is_zero() {
             self.epoch.facts.push((best, change));
         }
@@ -147,6 +159,7 @@ impl Dataflow {
                 let mut change = Features::default();
                 facts.expire(&self.plan, now, &mut change);
                 self.epoch.facts.push((*id, change));
+                self.apart.remove(id);
             }
         }
     }
@@ -154,6 +167,7 @@ impl Dataflow {
     /// Closes the epoch and takes in what comes out.
     pub fn close(&mut self) {
         let mut epoch = Some(std::mem::take(&mut self.epoch));
+        self.apart.clear();
         for input in &self.inputs {
             input.send(epoch.take().unwrap_or_default()).unwrap();
         }

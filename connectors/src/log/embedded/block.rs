@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! version, 1 | written at, 8 | bytes before, 8 | records, 4
-//! and for each record: source, 2 + n | received at, 8 | has sent at, 1 | sent at, 8 | body, 4 + n
+//! and compressed, for each record: source, 2 + n | received at, 8 | has sent at, 1 | sent at, 8 | body, 4 + n
 //! ```
-//! Numbers are big-endian. RocksDB compresses blocks and checks their sums.
+//! Numbers are big-endian. RocksDB checks the sums of what it stores.
 
 use crate::log::{LogError, Record};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use crate::lz4;
+use bytes::{Buf, BufMut, Bytes};
 use tributary_model::Millis;
 
 /// Another layout has another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes before the first record.
 const HEADER: usize = 1 + 8 + 8 + 4;
 /// Bytes of a record besides its source and body.
@@ -38,25 +39,27 @@ impl Head {
 }
 
 /// The records as one value.
-pub(super) fn encode(records: &[&Record], written_at: Millis, bytes_before: u64) -> BytesMut {
+pub(super) fn encode(records: &[&Record], written_at: Millis, bytes_before: u64) -> Vec<u8> {
     let bytes: usize = records.iter().map(|record| record.body.len() + record.source.len() + AROUND).sum();
-    let mut block = BytesMut::with_capacity(HEADER + bytes);
-    block.put_u8(VERSION);
-    block.put_i64(written_at);
-    block.put_u64(bytes_before);
-    block.put_u32(length(records.len()));
+    let mut plain = Vec::with_capacity(bytes);
     for record in records {
         // A source is a name in the configuration; what no name could be is cut.
         let source = record.source.as_bytes();
         let source = source.get(..usize::from(u16::MAX)).unwrap_or(source);
-        block.put_u16(u16::try_from(source.len()).unwrap_or(u16::MAX));
-        block.put_slice(source);
-        block.put_i64(record.received_at);
-        block.put_u8(u8::from(record.sent_at.is_some()));
-        block.put_i64(record.sent_at.unwrap_or(0));
-        block.put_u32(length(record.body.len()));
-        block.put_slice(&record.body);
+        plain.put_u16(u16::try_from(source.len()).unwrap_or(u16::MAX));
+        plain.put_slice(source);
+        plain.put_i64(record.received_at);
+        plain.put_u8(u8::from(record.sent_at.is_some()));
+        plain.put_i64(record.sent_at.unwrap_or(0));
+        plain.put_u32(length(record.body.len()));
+        plain.put_slice(&record.body);
     }
+    let mut block = Vec::with_capacity(HEADER + bytes / 2);
+    block.put_u8(VERSION);
+    block.put_i64(written_at);
+    block.put_u64(bytes_before);
+    block.put_u32(length(records.len()));
+    lz4::compress(&plain, &mut block);
     block
 }
 
@@ -84,12 +87,13 @@ pub(super) fn head(first: i64, block: &[u8]) -> Result<Head, LogError> {
     Ok(Head { first, records, written_at, bytes_before })
 }
 
-/// The records of a block; their bodies share its memory.
-pub(super) fn decode(first: i64, block: Bytes) -> Result<Vec<Record>, LogError> {
-    let head = head(first, &block)?;
-    let mut rest = block.slice(HEADER.min(block.len())..);
-    let records: Option<Vec<Record>> = (0..head.records).map(|_| record(&mut rest)).collect();
+/// The records of a block; their bodies share one piece of memory.
+pub(super) fn decode(first: i64, block: &[u8]) -> Result<Vec<Record>, LogError> {
+    let head = head(first, block)?;
     let damaged = |reason: &str| LogError::Block { offset: first, reason: reason.to_owned() };
+    let plain = block.get(HEADER..).and_then(lz4::decompress);
+    let mut rest = Bytes::from(plain.ok_or_else(|| damaged("it cannot be decompressed"))?);
+    let records: Option<Vec<Record>> = (0..head.records).map(|_| record(&mut rest)).collect();
     let records = records.ok_or_else(|| damaged("it ends early"))?;
     if rest.is_empty() { Ok(records) } else { Err(damaged("something stands after its last record")) }
 }
@@ -123,30 +127,34 @@ mod tests {
     #[test]
     fn a_block_reads_back() {
         let records = [record("{}"), Record { sent_at: None, ..record("[1]") }, record("")];
-        let block = encode(&records.iter().collect::<Vec<_>>(), 99, 1_000).freeze();
+        let block = encode(&records.iter().collect::<Vec<_>>(), 99, 1_000);
         assert_eq!(head(40, &block).unwrap(), Head { first: 40, records: 3, written_at: 99, bytes_before: 1_000 });
-        assert_eq!(decode(40, block).unwrap(), records);
+        assert_eq!(decode(40, &block).unwrap(), records);
+    }
+
+    #[test]
+    fn a_block_of_many_alike_is_small() {
+        let event = record(r#"{"type":"track","event":"Product Viewed","userId":"u1","properties":{"sku":"A-1"}}"#);
+        let block = encode(&[&event; 100], 0, 0);
+        assert!(block.len() < 100 * event.body.len() / 10, "{}", block.len());
     }
 
     #[test]
     fn a_damaged_block_is_an_error_wherever_it_ends() {
-        let block = encode(&[&record("{}"), &record("{}")], 1, 0).freeze();
+        let block = encode(&[&record("{}"), &record("{}")], 1, 0);
         for end in 0..block.len() {
-            assert!(decode(3, block.slice(..end)).is_err(), "cut at {end}");
+            assert!(decode(3, &block[..end]).is_err(), "cut at {end}");
         }
-        let mut longer = BytesMut::from(&block[..]);
-        longer.put_u8(0);
-        assert!(decode(3, longer.freeze()).is_err());
     }
 
     #[test]
     fn a_block_of_another_version_says_so() {
         let mut other = encode(&[&record("{}")], 1, 0);
         other[0] = 9;
-        let error = decode(3, other.freeze()).unwrap_err().to_string();
+        let error = decode(3, &other).unwrap_err().to_string();
         assert_eq!(
             error,
-            "embedded log: block at offset 3 cannot be read: it has version 9, this program reads version 1"
+            "embedded log: block at offset 3 cannot be read: it has version 9, this program reads version 2"
         );
     }
 }

@@ -116,7 +116,8 @@ impl Shared {
 fn open(dir: &Path) -> Result<DB, LogError> {
     let mut options = Options::default();
     options.create_if_missing(true);
-    options.set_compression_type(DBCompressionType::Lz4);
+    // Blocks come compressed.
+    options.set_compression_type(DBCompressionType::None);
     // Blocks come in order and are never changed: large memtables, and files that only move down the levels.
     options.set_write_buffer_size(64 << 20);
     // At once, since retention drops whole files, but not those of level 0.

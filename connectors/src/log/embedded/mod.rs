@@ -42,7 +42,7 @@ pub struct EmbeddedConfig {
     pub dir: PathBuf,
     /// What is committed and older may go.
     pub retention_age: Duration,
-    /// What is committed and makes the log larger than this many bytes (before compression) may go, oldest first.
+    /// What is committed and makes the log larger than this many bytes (as compressed) may go, oldest first.
     pub retention_bytes: u64,
     /// How often it is looked what may go.
     pub retention_every: Duration,

@@ -3,7 +3,6 @@
 use super::database::{Shared, State, blocks, current, key};
 use super::{PARTITION, block};
 use crate::log::{Entry, LogError, LogReader, POLL_BYTES, lock};
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -64,7 +63,7 @@ impl EmbeddedReader {
                 return Err(LogError::Truncated { stream, partition: PARTITION, wanted, earliest: head.first });
             }
             bytes += block.len();
-            let records = block::decode(head.first, Bytes::copy_from_slice(block))?;
+            let records = block::decode(head.first, block)?;
             let stream = &self.shared.stream;
             let entries = (head.first..).zip(records).filter(|(offset, _)| *offset >= wanted);
             self.ready.extend(entries.map(|(offset, record)| Entry {

@@ -1,0 +1,104 @@
+//! New aggregates in the definitions: computed from the event history, as far back as it is kept.
+//!
+//! Facts commute, so events are taken as the history has them, a chunk at a time. Safe to repeat: the definitions
+//! count as taken over only at the end, and what a run before it left behind is dropped first.
+
+use crate::store::{Batch, Meta, Store, StoreError};
+use foldhash::{HashMap, HashMapExt};
+use tributary_connectors::process::Processor;
+use tributary_dataflows::profile::{Features, Plan};
+use tributary_model::{Event, IdentifierId, Millis};
+
+/// Events whose identifiers are read and written together.
+const CHUNK: usize = 10_000;
+/// A batch is written when it has so many bytes.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Computes the aggregates that are new in the definitions, and forgets those that are gone.
+///
+/// # Errors
+/// If the state cannot be read or written.
+pub fn backfill(
+    store: &Store,
+    plan: &Plan,
+    processor: &Processor,
+    meta: &mut Meta,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut defined: Vec<u64> = plan.program.aggregates.iter().map(|aggregate| aggregate.id).collect();
+    defined.sort_unstable();
+    if defined == meta.aggregates {
+        return Ok(());
+    }
+    let is_new = |id: u64| meta.aggregates.binary_search(&id).is_err();
+    let aggregates = plan.program.aggregates.iter().enumerate();
+    let new: Vec<usize> = aggregates.filter(|(_, aggregate)| is_new(aggregate.id)).map(|(index, _)| index).collect();
+    tracing::info!(new = new.len(), "definitions have changed: new aggregates are computed from the event history");
+
+    let mut batch = store.batch();
+    store.each_facts(|id, mut facts| {
+        let before = facts.aggregates.len();
+        facts.aggregates.retain(|(aggregate, _)| !is_new(*aggregate) && defined.binary_search(aggregate).is_ok());
+        if before != facts.aggregates.len() {
+            batch.put_facts(id, &facts)?;
+        }
+        write_if_large(store, &mut batch)
+    })?;
+    store.write(batch, true)?;
+
+    let mut chunk = Vec::with_capacity(CHUNK);
+    if !new.is_empty() {
+        store.each_event(|happened| {
+            // What was an event by the rules of its time may be none by today's.
+            if let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) {
+                chunk.push((happened.identifier, event));
+            }
+            if chunk.len() < CHUNK { Ok(()) } else { observe(store, plan, &new, now, std::mem::take(&mut chunk)) }
+        })?;
+    }
+    observe(store, plan, &new, now, chunk)?;
+    meta.aggregates = defined;
+    store.write_meta(meta)
+}
+
+/// Adds what the new aggregates make of some events to the facts of their identifiers.
+fn observe(
+    store: &Store,
+    plan: &Plan,
+    new: &[usize],
+    now: Millis,
+    events: Vec<(IdentifierId, Event)>,
+) -> Result<(), StoreError> {
+    let mut by_identifier: HashMap<IdentifierId, Vec<Event>> = HashMap::new();
+    for (identifier, event) in events {
+        by_identifier.entry(identifier).or_default().push(event);
+    }
+    let identifiers: Vec<IdentifierId> = by_identifier.keys().copied().collect();
+    let mut batch = store.batch();
+    for (id, facts) in identifiers.iter().zip(store.facts(&identifiers)?) {
+        let (Some(mut facts), Some(events)) = (facts, by_identifier.get(id)) else { continue };
+        for event in events {
+            for index in new {
+                let Some(aggregate) = plan.program.aggregates.get(*index) else { continue };
+                if let Some(value) = aggregate.observe(event) {
+                    let observed = (value, event.timestamp, event.message_id);
+                    let slot = plan.slots.aggregate(*index);
+                    facts.observe(aggregate, slot, observed, now, &mut Features::default());
+                }
+            }
+        }
+        if let Some(next) = facts.next_expiry(plan).filter(|next| facts.timer.is_none_or(|timer| *next < timer)) {
+            facts.timer = Some(next);
+            batch.put_timer(next, *id)?;
+        }
+        batch.put_facts(*id, &facts)?;
+    }
+    store.write(batch, false)
+}
+
+fn write_if_large<'a>(store: &'a Store, batch: &mut Batch<'a>) -> Result<(), StoreError> {
+    if batch.size() > BATCH_BYTES {
+        store.write(std::mem::replace(batch, store.batch()), false)?;
+    }
+    Ok(())
+}
