@@ -12,6 +12,7 @@ mod tidy;
 mod http;
 mod bad_input;
 mod queries;
+mod identity;
 mod triggers;
 mod check;
 mod restart;

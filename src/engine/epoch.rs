@@ -5,17 +5,19 @@ use crate::store::{LinkFacts, Rejected};
 use foldhash::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tributary_dataflows::identity::{Link, Node};
+use tributary_dataflows::identity::{Evidence, Link, Node};
 use tributary_dataflows::profile::{Features, IdentifierFacts};
 use tributary_model::{Epoch, Event, IdentifierId, MessageId, Millis, Position};
 
-/// Changes of the dataflow's three inputs.
+/// Changes of the dataflow's inputs.
 #[derive(Debug, Default)]
 pub struct Feed {
     /// Links that are new or gone.
     pub links: Vec<(Link, isize)>,
     /// Identifiers that are new, or whose first event is another.
     pub nodes: Vec<(Node, isize)>,
+    /// What speaks for links, before (to be taken back) and after.
+    pub evidence: Vec<(Evidence, isize)>,
     /// What is newly known of identifiers.
     pub facts: Vec<(IdentifierId, Features)>,
 }
@@ -23,7 +25,7 @@ pub struct Feed {
 impl Feed {
     /// How many changes.
     pub fn changes(&self) -> usize {
-        self.links.len() + self.nodes.len() + self.facts.len()
+        self.links.len() + self.nodes.len() + self.evidence.len() + self.facts.len()
     }
 }
 

@@ -44,7 +44,12 @@ pub fn hydrate(store: &Store, plan: &Plan, rules: &Rules, workers: &Workers) -> 
         push(&mut feed, CHUNK);
         Ok(())
     })?;
-    store.each_link(|(to, from), _evidence| {
+    let limited = rules.any_limited();
+    store.each_link(|ends, facts| {
+        let (to, from) = ends;
+        if limited {
+            feed.evidence.push((facts.evidence(ends), 1));
+        }
         if let (Some(to), Some(from)) = (identifiers.get(&to), identifiers.get(&from)) {
             feed.links.push((Link { to: *to, from: *from }, 1));
         }

@@ -27,6 +27,13 @@ const FEW_VALUES: usize = 48;
 /// After so many additions the facts are written whole again, so that few are to be merged when they are read.
 const ADDITIONS: u8 = 32;
 
+/// A link that this epoch's events carry: its evidence before and after them.
+#[derive(Default)]
+struct Seen {
+    before: Option<LinkFacts>,
+    after: Option<LinkFacts>,
+}
+
 /// Facts in memory.
 struct Held {
     facts: Arc<IdentifierFacts>,
@@ -176,12 +183,8 @@ impl Intake {
                 best.apply(&self.plan, event, now);
             }
             for other in others {
-                if let Some(evidence) = links.get_mut(&(*best, *other)) {
-                    *evidence = Some((
-                        LinkFacts::seen(evidence.map(|(facts, _)| facts), event.timestamp),
-                        evidence.is_none_or(|(_, is_new)| is_new),
-                    ));
-                }
+                let seen = links.entry((*best, *other)).or_insert_with(Seen::default);
+                seen.after = Some(LinkFacts::seen(seen.after, event.timestamp));
             }
         }
         for (due, id) in due {
@@ -232,11 +235,8 @@ impl Intake {
         node(&self.rules, facts)
     }
 
-    /// Current evidence of the links that the events carry, with whether each is new.
-    fn load_links(
-        &mut self,
-        ids: &[Vec<IdentifierId>],
-    ) -> Result<HashMap<Ends, Option<(LinkFacts, bool)>>, StoreError> {
+    /// Current evidence of the links that the events carry.
+    fn load_links(&mut self, ids: &[Vec<IdentifierId>]) -> Result<HashMap<Ends, Seen>, StoreError> {
         let mut links = HashMap::new();
         let mut missing = Vec::new();
         for ids in ids {
@@ -250,28 +250,33 @@ impl Intake {
                 if held.is_none() {
                     missing.push(ends);
                 }
-                links.insert(ends, held.map(|facts| (facts, false)));
+                links.insert(ends, Seen { before: held, after: held });
             }
         }
         for (ends, found) in missing.iter().zip(self.store.links(&missing)?) {
-            links.insert(*ends, found.map(|facts| (facts, false)));
+            links.insert(*ends, Seen { before: found, after: found });
         }
         Ok(links)
     }
 
     fn note_links(
         &mut self,
-        links: HashMap<Ends, Option<(LinkFacts, bool)>>,
+        links: HashMap<Ends, Seen>,
         touched: &HashMap<IdentifierId, Touched>,
         feed: &mut Feed,
         prepared: &mut Prepared,
         committed: Epoch,
     ) {
         let end = |id: IdentifierId| endpoint(&self.rules, id, &touched.get(&id)?.facts);
-        for (ends, evidence) in links {
-            let Some((facts, is_new)) = evidence else { continue };
-            let new_ends = is_new.then(|| end(ends.0).zip(end(ends.1))).flatten();
+        let limited = self.rules.any_limited();
+        for (ends, Seen { before, after }) in links {
+            let Some(facts) = after else { continue };
+            let new_ends = before.is_none().then(|| end(ends.0).zip(end(ends.1))).flatten();
             feed.links.extend(new_ends.map(|(to, from)| (Link { to, from }, 1)));
+            if limited {
+                feed.evidence.extend(before.map(|before| (before.evidence(ends), -1)));
+                feed.evidence.push((facts.evidence(ends), 1));
+            }
             prepared.links.push((ends, facts));
             self.links.put(ends, facts, prepared.epoch, committed);
         }
@@ -334,8 +339,8 @@ impl Intake {
 
 /// The node that an identifier is in the graph.
 pub fn node(rules: &Rules, facts: &IdentifierFacts) -> Node {
-    let priority = rules.namespace(&facts.identifier.namespace).map_or(u8::MAX, |namespace| rules.priority(namespace));
-    Node { priority, first_seen: facts.first_seen, id: facts.identifier.id() }
+    let namespace = rules.namespace(&facts.identifier.namespace).unwrap_or(u8::MAX);
+    Node { priority: rules.priority(namespace), first_seen: facts.first_seen, id: facts.identifier.id(), namespace }
 }
 
 /// The end of a link that an identifier is; `None` if the definitions no longer have its namespace.

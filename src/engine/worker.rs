@@ -87,6 +87,9 @@ impl Workers {
         for change in feed.nodes {
             shares.get_mut(share_of(change.0.id.0)).into_iter().for_each(|share| share.nodes.push(change));
         }
+        for change in feed.evidence {
+            shares.get_mut(share_of(change.0.ends.0.0)).into_iter().for_each(|share| share.evidence.push(change));
+        }
         for change in feed.facts {
             let share = shares.get_mut(share_of(change.0.0));
             if let Some(share) = share {
@@ -165,5 +168,6 @@ fn take_in(inputs: &mut Inputs, feed: Feed) {
     }
     all(&mut inputs.links, feed.links);
     all(&mut inputs.nodes, feed.nodes);
+    all(&mut inputs.evidence, feed.evidence);
     all(&mut inputs.facts, feed.facts);
 }

@@ -3,6 +3,7 @@
 use super::keys::{Key, Parts};
 use super::{Batch, Store, StoreError};
 use serde::{Deserialize, Serialize};
+use tributary_dataflows::identity::Evidence;
 use tributary_model::{IdentifierId, Millis};
 
 /// The table's name.
@@ -20,6 +21,11 @@ pub struct LinkFacts {
 }
 
 impl LinkFacts {
+    /// This as what the dataflow is fed.
+    pub fn evidence(self, ends: Ends) -> Evidence {
+        Evidence { ends, last_seen: self.last_seen, count: self.count }
+    }
+
     /// Takes in one more event.
     pub fn seen(held: Option<Self>, at: Millis) -> Self {
         match held {

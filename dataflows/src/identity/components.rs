@@ -1,6 +1,7 @@
 //! Who is one person: connected components, each named by its best identifier.
 
 use super::links::Node;
+use super::split::Edges;
 use differential_dataflow::VecCollection;
 use differential_dataflow::algorithms::graphs::propagate::propagate_core;
 use differential_dataflow::lattice::Lattice;
@@ -15,10 +16,9 @@ use tributary_model::IdentifierId;
 /// find their place taken instead of being relabelled again and again. A merge relabels the side with the worse
 /// name, which mostly is the small, new one.
 pub fn best_connected<'scope, T: Timestamp + Lattice + Hash>(
-    links: VecCollection<'scope, T, (IdentifierId, IdentifierId), isize>,
+    edges: Edges<'scope, T>,
     nodes: VecCollection<'scope, T, Node, isize>,
 ) -> VecCollection<'scope, T, (IdentifierId, Node), isize> {
-    let edges = links.clone().map(|(from, to)| (to, from)).concat(links);
     let labelled = nodes.map(|node| (node.id, node));
-    propagate_core(edges.arrange_by_key(), labelled, |label: &Node| 1u64 << label.priority.min(63))
+    propagate_core(edges, labelled, |label: &Node| 1u64 << label.priority.min(63))
 }

@@ -36,6 +36,19 @@ pub struct Node {
     pub first_seen: Millis,
     /// The identifier.
     pub id: IdentifierId,
+    /// Its namespace; decides nothing here.
+    pub namespace: NamespaceIndex,
+}
+
+/// What speaks for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The link's two ends: the better identifier, the other.
+    pub ends: (IdentifierId, IdentifierId),
+    /// The latest event that carried both.
+    pub last_seen: Millis,
+    /// How many events have.
+    pub count: u64,
 }
 
 /// The identity rules, with namespaces as small numbers.
@@ -43,6 +56,7 @@ pub struct Node {
 pub struct Rules {
     namespaces: BTreeMap<String, NamespaceIndex>,
     priorities: Vec<u8>,
+    max_per_profile: Vec<Option<u32>>,
     /// For each namespace, the better namespaces with how many of each it may be linked to.
     shared_after: Vec<Vec<(NamespaceIndex, u32)>>,
 }
@@ -58,7 +72,8 @@ impl Rules {
         });
         let shared_after = shared_after.collect();
         let priorities = identity.namespaces.values().map(|namespace| namespace.priority).collect();
-        Self { namespaces, priorities, shared_after }
+        let max_per_profile = identity.namespaces.values().map(|namespace| namespace.max_per_profile).collect();
+        Self { namespaces, priorities, max_per_profile, shared_after }
     }
 
     /// The number of a namespace; `None` for one that the definitions do not name (any more).
@@ -75,6 +90,16 @@ impl Rules {
     pub fn shared_after(&self, namespace: NamespaceIndex, other: NamespaceIndex) -> Option<u32> {
         let rules = self.shared_after.get(usize::from(namespace))?;
         rules.iter().find(|(to, _)| *to == other).map(|(_, limit)| *limit)
+    }
+
+    /// How many identifiers of a namespace one profile may hold.
+    pub fn max_per_profile(&self, namespace: NamespaceIndex) -> Option<u32> {
+        self.max_per_profile.get(usize::from(namespace)).copied().flatten()
+    }
+
+    /// Whether any namespace is limited at all.
+    pub fn any_limited(&self) -> bool {
+        self.max_per_profile.iter().any(Option::is_some)
     }
 
     /// Whether any namespace can be shared at all.

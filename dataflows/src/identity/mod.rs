@@ -3,5 +3,6 @@
 pub mod links;
 pub mod shared;
 pub mod components;
+pub mod split;
 
-pub use links::{Endpoint, Link, Node, Rules};
+pub use links::{Endpoint, Evidence, Link, Node, Rules};

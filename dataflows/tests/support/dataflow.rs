@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
-use tributary_dataflows::identity::{Endpoint, Link, Node, Rules};
+use tributary_dataflows::identity::{Endpoint, Evidence, Link, Node, Rules};
 use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
 use tributary_dataflows::segments::Program;
 use tributary_dataflows::{Output, build};
@@ -17,6 +17,7 @@ use tributary_model::{Event, IdentifierId, MessageId, Millis, ProfileId};
 struct Epoch {
     links: Vec<(Link, isize)>,
     nodes: Vec<(Node, isize)>,
+    evidence: Vec<(Evidence, isize)>,
     facts: Vec<(IdentifierId, Features)>,
 }
 
@@ -28,7 +29,7 @@ pub struct Dataflow {
     facts: HashMap<IdentifierId, IdentifierFacts>,
     /// Facts as they were, and what this epoch adds: merged they must be the facts.
     apart: HashMap<IdentifierId, (IdentifierFacts, IdentifierFacts)>,
-    links: HashSet<LinkEnds>,
+    links: HashMap<LinkEnds, Evidence>,
     seen: HashSet<MessageId>,
     epoch: Epoch,
     inputs: Vec<Sender<Epoch>>,
@@ -67,6 +68,7 @@ impl Dataflow {
                 let next = epoch as u64 + 1;
                 changes.links.into_iter().for_each(|(link, times)| inputs.links.update(link, times));
                 changes.nodes.into_iter().for_each(|(node, times)| inputs.nodes.update(node, times));
+                changes.evidence.into_iter().for_each(|(evidence, times)| inputs.evidence.update(evidence, times));
                 changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
                 inputs.advance_to(next);
                 worker.step_while(|| probe.less_than(&next));
@@ -79,7 +81,7 @@ impl Dataflow {
             rules,
             facts: HashMap::new(),
             apart: HashMap::new(),
-            links: HashSet::new(),
+            links: HashMap::new(),
             seen: HashSet::new(),
             epoch: Epoch::default(),
             inputs,
@@ -91,7 +93,12 @@ impl Dataflow {
 
     fn node(&self, facts: &IdentifierFacts) -> Node {
         let namespace = self.rules.namespace(&facts.identifier.namespace).unwrap();
-        Node { priority: self.rules.priority(namespace), first_seen: facts.first_seen, id: facts.identifier.id() }
+        Node {
+            priority: self.rules.priority(namespace),
+            first_seen: facts.first_seen,
+            id: facts.identifier.id(),
+            namespace,
+        }
     }
 
     fn link(&self, (to, from): LinkEnds) -> Link {
@@ -137,18 +144,29 @@ impl Dataflow {
             self.epoch.facts.push((best, change));
         }
         for other in &event.identifiers[1..] {
-            if self.links.insert((best, other.id())) {
-                let link = self.link((best, other.id()));
-                self.epoch.links.push((link, 1));
+            let ends = (best, other.id());
+            let before = self.links.get(&ends).copied();
+            let mut after = before.unwrap_or(Evidence { ends, last_seen: event.timestamp, count: 0 });
+            after.last_seen = after.last_seen.max(event.timestamp);
+            after.count += 1;
+            self.links.insert(ends, after);
+            self.epoch.evidence.push((after, 1));
+            match before {
+                Some(before) => self.epoch.evidence.push((before, -1)),
+                None => {
+                    let link = self.link(ends);
+                    self.epoch.links.push((link, 1));
+                }
             }
         }
     }
 
     /// Takes a link back.
     pub fn unlink(&mut self, ends: LinkEnds) {
-        if self.links.remove(&ends) {
+        if let Some(evidence) = self.links.remove(&ends) {
             let link = self.link(ends);
             self.epoch.links.push((link, -1));
+            self.epoch.evidence.push((evidence, -1));
         }
     }
 

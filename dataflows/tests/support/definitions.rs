@@ -2,10 +2,12 @@
 
 use tributary_model::{ComputedTrait, Definitions, IdentityRules, Namespace, Segment};
 
-/// Three namespaces, one of which can be shared.
+/// Three namespaces: one can be shared, and of two a profile holds few.
 pub fn identity() -> IdentityRules {
     let mut identity = IdentityRules::default();
-    identity.namespaces.insert("email".to_owned(), Namespace { priority: 2, ..Namespace::default() });
+    let email = Namespace { priority: 2, max_per_profile: Some(2), ..Namespace::default() };
+    identity.namespaces.insert("email".to_owned(), email);
+    identity.namespaces.get_mut("user_id").unwrap().max_per_profile = Some(1);
     let device = identity.namespaces.get_mut("anonymous_id").unwrap();
     device.shared_after.insert("user_id".to_owned(), 2);
     identity

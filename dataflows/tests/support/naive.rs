@@ -112,6 +112,48 @@ impl History {
         links.into_iter().collect()
     }
 
+    /// How often, and when last, a link was seen; as far as it was not taken back.
+    fn evidence(&self, link: LinkEnds) -> (Millis, usize) {
+        let since = self.unlinked.get(&link).copied().unwrap_or(0);
+        let carries = |event: &&Event| {
+            event.identifiers[0].id() == link.0 && event.identifiers[1..].iter().any(|other| other.id() == link.1)
+        };
+        let times: Vec<_> = self.events.iter().skip(since).filter(carries).map(|event| event.timestamp).collect();
+        (times.iter().copied().max().unwrap(), times.len())
+    }
+
+    /// One component as the parts that it is split into: itself, where it does not hold too many of a namespace.
+    fn parts(
+        &self,
+        together: &BTreeSet<IdentifierId>,
+        merging: &[&LinkEnds],
+        namespace_of: impl Fn(IdentifierId) -> String,
+    ) -> Vec<BTreeSet<IdentifierId>> {
+        let of = |namespace: &str, part: &BTreeSet<IdentifierId>| {
+            part.iter().filter(|id| namespace_of(**id) == namespace).count()
+        };
+        let limits = [("user_id", 1), ("email", 2)];
+        let crowded: Vec<_> = limits.iter().filter(|(name, most)| of(name, together) > *most).collect();
+        let mut parts: Vec<_> = together.iter().map(|id| BTreeSet::from([*id])).collect();
+        let mut links: Vec<_> = merging.iter().filter(|link| together.contains(&link.0)).collect();
+        links.sort_by_key(|link| {
+            let (last_seen, count) = self.evidence(***link);
+            (-last_seen, -(count as i64), ***link)
+        });
+        for link in links {
+            let at = |id: IdentifierId, parts: &[BTreeSet<IdentifierId>]| {
+                parts.iter().position(|part| part.contains(&id)).unwrap()
+            };
+            let (a, b) = (at(link.0, &parts), at(link.1, &parts));
+            let joined: BTreeSet<_> = parts[a].union(&parts[b]).copied().collect();
+            if a != b && crowded.iter().all(|(name, _)| of(name, &joined) <= 1) {
+                parts[a] = joined;
+                parts.remove(b);
+            }
+        }
+        parts
+    }
+
     /// Who owns what, who is in what, how many.
     pub fn answers(&self) -> Answers {
         let mut first_seen: BTreeMap<Identifier, Millis> = BTreeMap::new();
@@ -145,9 +187,11 @@ impl History {
                     break;
                 }
             }
+            let parts = self.parts(&together, &merging, namespace_of);
+            let part = parts.iter().find(|part| part.contains(&identifier.id())).unwrap();
             let rank =
                 |identifier: &Identifier| (priority(&identifier.namespace), first_seen[identifier], identifier.id());
-            let members = first_seen.keys().filter(|other| together.contains(&other.id()));
+            let members = first_seen.keys().filter(|other| part.contains(&other.id()));
             let best = members.min_by_key(|other| rank(other)).unwrap().id();
             answers.owners.insert(identifier.id(), ProfileId::from(best));
         }
