@@ -146,6 +146,38 @@ segments:
     receiver.assert_faultless();
 }
 
+/// Of a customer with many buckets only what an epoch adds is written; what is read must be all of it all the same.
+#[test]
+fn a_busy_customer_is_whole_in_every_answer_and_after_a_kill() {
+    let site = Site::new(
+        "traits:\n  views_1d: count(*) FILTER (WHERE event = 'Viewed' AND timestamp > now() - INTERVAL '1 day')\n  \
+         spent: sum(properties.total) FILTER (WHERE timestamp > now() - INTERVAL '1 day')\n  \
+         last: last(properties.total)\n  views: count(*)\nsegments:\n  busy: { where: views_1d >= 150 }\n",
+    );
+    let mut server = site.start();
+    let now = jiff::Timestamp::now();
+    let viewed = |number: i64| {
+        let at = now - jiff::SignedDuration::from_mins(number * 7 % 1_000);
+        json!({ "type": "track", "userId": "busy", "event": "Viewed", "messageId": format!("m{number}"),
+            "timestamp": at.to_string(), "properties": { "total": 2 } })
+    };
+    let mut position = server.client.batch(&(0..100).map(viewed).collect::<Vec<_>>());
+    for number in 100..180 {
+        // Waiting for each makes each an epoch.
+        let profile = server.client.profile_at("user_id:busy", &position);
+        assert_eq!(profile["computed"], json!({ "views_1d": number, "views": number, "spent": 2 * number, "last": 2 }));
+        assert_eq!(server.client.count_at("busy", &position), i64::from(number >= 150));
+        position = server.client.batch(&[viewed(number), viewed(number)]);
+        if number % 23 == 0 {
+            server.client.profile_at("user_id:busy", &position);
+            server.kill();
+            server = site.start();
+        }
+    }
+    let events = server.client.get_at("/v1/profiles/user_id:busy/events?limit=1000", &position).ok();
+    assert_eq!(events["events"].as_array().unwrap().len(), 180);
+}
+
 #[test]
 fn hydration_fires_nothing() {
     let receiver = Receiver::start();

@@ -2,7 +2,7 @@
 
 use super::auth::{Role, require};
 use super::error::ApiError;
-use super::state::ApiState;
+use super::state::{ApiState, Freshness};
 use crate::telemetry;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -85,15 +85,18 @@ struct RejectedEvent {
 }
 
 /// What could not be taken in, with reason and original bytes.
-#[utoipa::path(get, path = "/v1/rejected", tag = "operations", params(Page),
-    responses((status = 200, body = RejectedAnswer)))]
+#[utoipa::path(get, path = "/v1/rejected", tag = "operations", params(Page, Freshness),
+    responses((status = 200, body = RejectedAnswer),
+        (status = 503, description = "`min_position` is not committed in time")))]
 pub async fn rejected(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     Query(page): Query<Page>,
+    Query(freshness): Query<Freshness>,
 ) -> Result<Json<RejectedAnswer>, ApiError> {
     use base64::Engine;
     require(&state.tokens, &headers, Role::Read)?;
+    state.fresh(&freshness).await?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let answer = state.read(move |_state, view| {
         let mut rejected = view.rejected(page.cursor, limit + 1)?;

@@ -149,15 +149,18 @@ struct MessageAnswer {
 
 /// The messages of a profile, latest first.
 #[utoipa::path(get, path = "/v1/profiles/{profile}/messages", tag = "profiles",
-    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Page),
-    responses((status = 200, body = MessagesAnswer), (status = 404, description = "Nobody has this identifier")))]
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Page, Freshness),
+    responses((status = 200, body = MessagesAnswer), (status = 404, description = "Nobody has this identifier"),
+        (status = 503, description = "`min_position` is not committed in time")))]
 pub async fn messages(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     Path(key): Path<String>,
     Query(page): Query<Page>,
+    Query(freshness): Query<Freshness>,
 ) -> Result<Json<MessagesAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
+    state.fresh(&freshness).await?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let before = page.cursor.as_deref().map(|cursor| {
         let parts = cursor.split_once('-').and_then(|(at, number)| at.parse().ok().zip(number.parse().ok()));
@@ -204,15 +207,18 @@ struct EventAnswer {
 
 /// The events of a profile that are still kept, latest first.
 #[utoipa::path(get, path = "/v1/profiles/{profile}/events", tag = "profiles",
-    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Latest),
-    responses((status = 200, body = EventsAnswer), (status = 404, description = "Nobody has this identifier")))]
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Latest, Freshness),
+    responses((status = 200, body = EventsAnswer), (status = 404, description = "Nobody has this identifier"),
+        (status = 503, description = "`min_position` is not committed in time")))]
 pub async fn events(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
     Path(key): Path<String>,
     Query(latest): Query<Latest>,
+    Query(freshness): Query<Freshness>,
 ) -> Result<Json<EventsAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
+    state.fresh(&freshness).await?;
     let limit = latest.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
