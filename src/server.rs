@@ -161,7 +161,9 @@ fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
         rejected_retention_ms: millis(config.data.rejected_retention),
     };
     let state = dir.join("state");
-    let store = Store::open(&state, options).with_context(|| format!("cannot open {}", state.display()))?;
+    let store = Store::open(&state, options).with_context(|| {
+        format!("cannot open {} (one process a folder: is another tributary running on it?)", state.display())
+    })?;
     let log = open_log(config, dir)?;
     let mut sources = vec![Source { stream: LOG_STREAM.to_owned(), log: log.clone() }];
     for source in &config.sources {

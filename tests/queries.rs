@@ -247,6 +247,23 @@ fn metrics_cover_rates_lag_epochs_queues_and_deliveries() {
     });
 }
 
+#[test]
+fn a_mistake_in_an_address_is_told_as_json() {
+    let server = Site::new(DEFINITIONS).start();
+    for (path, status, code) in [
+        ("/v1/rejected?cursor=-1", 400, "invalid_parameter"),
+        ("/v1/segments/vip/members?limit=many", 400, "invalid_parameter"),
+        ("/v1/segments/vip/members?cursor=zzz", 400, "invalid_cursor"),
+        ("/v1/segments?min_position=abc", 400, "invalid_position"),
+        ("/v1/profiles/user_id:%ff", 400, "invalid_path"),
+        ("/v1/profiles/u1", 400, "invalid_profile"),
+        ("/v1/profiles/user_id:nobody", 404, "profile_not_found"),
+        ("/v1/nothing", 404, "no_such_route"),
+    ] {
+        assert_eq!(server.client.get(path).error(status), code, "{path}");
+    }
+}
+
 /// The whole of a random shop's traffic, in any order, against plain loops.
 #[test]
 fn all_answers_equal_the_oracles() {

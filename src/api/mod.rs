@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod limits;
+pub mod extract;
 pub mod auth;
 pub mod ingest;
 pub mod state;

@@ -2,10 +2,11 @@
 
 use super::auth::{Role, require};
 use super::error::ApiError;
+use super::extract::Query;
 use super::state::{ApiState, Freshness};
 use crate::telemetry;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};

@@ -2,11 +2,12 @@
 
 use super::auth::{Role, require};
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::state::{ApiState, Freshness};
 use crate::engine::Profile;
 use crate::store::View;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -2,9 +2,10 @@
 
 use super::auth::{Role, require};
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::state::{ApiState, Freshness};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use serde::{Deserialize, Serialize};

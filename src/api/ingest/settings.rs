@@ -2,8 +2,9 @@
 
 use super::IngestState;
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
