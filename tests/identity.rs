@@ -8,6 +8,7 @@ const DEFINITIONS: &str = r#"
 identity:
   namespaces:
     user_id: { priority: 1, max_per_profile: 1 }
+    anonymous_id: { priority: 9, shared_after: { user_id: 2 } }
     email: { priority: 2, max_per_profile: 2, normalise: email, from: [traits.email] }
 traits:
   ltv: sum(properties.total) FILTER (WHERE event = 'Order Completed')
@@ -76,4 +77,59 @@ fn more_emails_than_a_profile_may_hold_anchor_one_profile_each() {
     let ids = ["one", "two", "three"].map(|name| id(&format!("email:{name}@example.com"), &position));
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
     assert_eq!(id("anonymous_id:a1", &position), ids[2], "with the latest");
+}
+
+/// Links of an identity answer in short: ends, what they do, whether they are bridges.
+fn links(answer: &Value) -> Vec<String> {
+    let short = |link: &Value| {
+        let rule = link["rule"]["name"].as_str().unwrap_or("");
+        let bridge = if link["bridge"] == true { "bridge" } else { "" };
+        let text = format!("{} {} {} {rule}{bridge}", link["a"], link["b"], link["status"]).replace('"', "");
+        text.trim().to_owned()
+    };
+    answer["links"].as_array().unwrap().iter().map(short).collect()
+}
+
+#[test]
+fn an_identity_tells_which_links_hold_it_together_and_which_rules_cut_what() {
+    let server = Site::new(DEFINITIONS).start();
+    let mail = |user: &str, minute: u8| {
+        json!({ "type": "identify", "userId": user, "anonymousId": "phone", "timestamp": at(minute),
+            "traits": { "email": format!("{user}@example.com") } })
+    };
+    let position =
+        server.client.batch(&[mail("ada", 1), mail("ada", 2), login("ada", "laptop", 3), login("ben", "laptop", 4)]);
+    let answer = server.client.get_at("/v1/profiles/user_id:ada/identity", &position).ok();
+    assert_eq!(
+        links(&answer),
+        [
+            "user_id:ada anonymous_id:laptop cut max_per_profile",
+            "user_id:ada email:ada@example.com merges bridge",
+            "user_id:ada anonymous_id:phone merges bridge",
+        ]
+        .map(str::to_owned),
+        "{answer}"
+    );
+    assert_eq!(answer["links"][1]["count"], 2);
+    assert_eq!(answer["links"][1]["first_seen"], "2026-05-04T10:01:00.000Z");
+    assert_eq!(answer["links"][1]["last_seen"], "2026-05-04T10:02:00.000Z");
+
+    let why = |a: &str, b: &str, position: &str| {
+        server.client.get_at(&format!("/v1/identity/why?a={a}&b={b}"), position).ok()
+    };
+    let answer = why("email:ada@example.com", "anonymous_id:phone", &position);
+    assert_eq!((&answer["same"], answer["chain"].as_array().unwrap().len()), (&json!(true), 2), "{answer}");
+    let answer = why("user_id:ada", "user_id:ben", &position);
+    assert_eq!(answer["same"], false);
+    assert!(answer["because"].as_str().unwrap().starts_with("user_id:ada – anonymous_id:laptop is cut"), "{answer}");
+
+    // A third user makes the laptop one that is shared.
+    let position = server.client.batch(&[login("cem", "laptop", 5)]);
+    let answer = why("user_id:ada", "user_id:ben", &position);
+    let because = answer["because"].as_str().unwrap();
+    assert!(because.ends_with("anonymous_id:laptop is linked to 3 user_id, more than 2"), "{answer}");
+    let answer = server.client.get_at("/v1/profiles/anonymous_id:laptop/identity", &position).ok();
+    assert_eq!(answer["identifiers"][0]["shared"], true);
+    assert_eq!(server.client.get("/v1/identity/why?a=user_id:ada&b=user_id:nobody").error(404), "profile_not_found");
+    assert_eq!(server.client.get("/v1/identity/why?a=user_id:ada").error(400), "invalid_parameter");
 }

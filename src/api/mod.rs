@@ -7,6 +7,7 @@ pub mod auth;
 pub mod ingest;
 pub mod state;
 pub mod profiles;
+pub mod identity;
 pub mod segments;
 pub mod operations;
 
@@ -96,6 +97,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}", get(profiles::profile))
         .route("/v1/profiles/{profile}/messages", get(profiles::messages))
         .route("/v1/profiles/{profile}/events", get(profiles::events))
+        .route("/v1/profiles/{profile}/identity", get(identity::identity))
+        .route("/v1/identity/why", get(identity::why))
         .route("/v1/segments", get(segments::segments))
         .route("/v1/segments/stream", get(segments::stream))
         .route("/v1/segments/{id}", get(segments::segment))
@@ -143,6 +146,8 @@ async fn measure(request: Request, next: Next) -> Response {
         profiles::profile,
         profiles::messages,
         profiles::events,
+        identity::identity,
+        identity::why,
         segments::segments,
         segments::segment,
         segments::members,

@@ -91,24 +91,25 @@ pub async fn profile(
 }
 
 /// The profile of a key as callers write it.
-fn find(state: &ApiState, view: &View<'_>, key: &str) -> Result<ProfileId, ApiError> {
-    let not_found = || ApiError::not_found("profile_not_found", "no customer has this identifier");
+pub(super) fn find(state: &ApiState, view: &View<'_>, key: &str) -> Result<ProfileId, ApiError> {
+    view.owner(identifier_of(state, key)?)?
+        .ok_or_else(|| ApiError::not_found("profile_not_found", "no customer has this identifier"))
+}
+
+/// The identifier of a key as callers write it, whether somebody has it or not.
+pub(super) fn identifier_of(state: &ApiState, key: &str) -> Result<IdentifierId, ApiError> {
     let Some((namespace, value)) = key.split_once(':') else {
-        let identifier: u128 = key
-            .parse::<ProfileId>()
-            .map_err(|_| {
-                ApiError::bad_request(
-                    "invalid_profile",
-                    "write a profile as namespace:value, or as its id of 32 hex digits",
-                )
-            })?
-            .0;
-        return view.owner(IdentifierId(identifier))?.ok_or_else(not_found);
+        return key.parse().map_err(|_| {
+            ApiError::bad_request(
+                "invalid_profile",
+                "write a profile as namespace:value, or as its id of 32 hex digits",
+            )
+        });
     };
     let rules = state.definitions.identity.namespaces.get(namespace);
     let value = rules.map_or_else(|| Some(value.to_owned()), |rules| rules.normalise.apply(value));
-    let identifier = IdentifierId::of(namespace, &value.ok_or_else(not_found)?);
-    view.owner(identifier)?.ok_or_else(not_found)
+    let nobody = || ApiError::not_found("profile_not_found", "no customer has this identifier");
+    Ok(IdentifierId::of(namespace, &value.ok_or_else(nobody)?))
 }
 
 /// How many of the latest.

@@ -260,6 +260,9 @@ fn write_base_facts(batch: &mut Batch<'_>, prepared: &Prepared) -> Result<(), St
     for (ends, facts) in &prepared.links {
         batch.put_link(*ends, facts)?;
     }
+    for ends in &prepared.new_links {
+        batch.put_new_link(*ends)?;
+    }
     for (due, id) in &prepared.timers_done {
         batch.delete_timer(*due, *id)?;
     }

@@ -49,6 +49,8 @@ pub struct Prepared {
     pub facts: HashMap<IdentifierId, FactsChange>,
     /// New evidence of the links that were seen.
     pub links: Vec<(Ends, LinkFacts)>,
+    /// Those of them that are new.
+    pub new_links: Vec<Ends>,
     /// Timers to set.
     pub timers_set: Vec<(Millis, IdentifierId)>,
     /// Timers that were answered.

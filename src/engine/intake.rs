@@ -273,6 +273,9 @@ impl Intake {
             let Some(facts) = after else { continue };
             let new_ends = before.is_none().then(|| end(ends.0).zip(end(ends.1))).flatten();
             feed.links.extend(new_ends.map(|(to, from)| (Link { to, from }, 1)));
+            if before.is_none() {
+                prepared.new_links.push(ends);
+            }
             if limited {
                 feed.evidence.extend(before.map(|before| (before.evidence(ends), -1)));
                 feed.evidence.push((facts.evidence(ends), 1));

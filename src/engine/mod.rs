@@ -13,6 +13,7 @@ pub mod backfill;
 pub mod hydrate;
 pub mod driver;
 pub mod lookup;
+pub mod explain;
 pub mod commit;
 pub mod status;
 

@@ -1,13 +1,17 @@
-//! Table `links`: (better identifier, other identifier) → the evidence that they are one customer.
+//! Table `links`: (better identifier, other identifier) → the evidence that they are one customer; and `linked_to`: the
+//! same the other way round, without the evidence.
 
 use super::keys::{Key, Parts};
-use super::{Batch, Store, StoreError};
+use super::{Batch, Store, StoreError, View};
 use serde::{Deserialize, Serialize};
 use tributary_dataflows::identity::Evidence;
 use tributary_model::{IdentifierId, Millis};
 
 /// The table's name.
 pub const TABLE: &str = "links";
+
+/// (Other identifier, better identifier) → nothing.
+pub const LINKED_TO: &str = "linked_to";
 
 /// How often, and when, two identifiers were seen together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +71,40 @@ impl Store {
     }
 }
 
+impl View<'_> {
+    /// At most `limit` links of an identifier, whichever end it is.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn links_of(&self, identifier: IdentifierId, limit: usize) -> Result<Vec<(Ends, LinkFacts)>, StoreError> {
+        let prefix = identifier.to_bytes();
+        let other = |key: &[u8]| {
+            let mut parts = Parts(key);
+            let id = parts.id().and_then(|_| parts.id()).ok_or(StoreError::Damaged(TABLE))?;
+            Ok::<_, StoreError>(IdentifierId::from_bytes(id))
+        };
+        let mut links = Vec::new();
+        for entry in self.prefix::<LinkFacts>(TABLE, &prefix, &prefix)?.take(limit) {
+            let (key, facts) = entry?;
+            links.push(((identifier, other(&key)?), facts));
+        }
+        for entry in self.prefix::<()>(LINKED_TO, &prefix, &prefix)?.take(limit - links.len()) {
+            let ends = (other(&entry?.0)?, identifier);
+            links.extend(self.get(TABLE, &key(ends))?.map(|facts| (ends, facts)));
+        }
+        Ok(links)
+    }
+}
+
 impl Batch<'_> {
+    /// Notes that there is a link, so that it is found from its other end too.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_new_link(&mut self, (to, from): Ends) -> Result<(), StoreError> {
+        self.put(LINKED_TO, &key((from, to)), &())
+    }
+
     /// Stores a link's evidence.
     ///
     /// # Errors

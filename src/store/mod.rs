@@ -77,9 +77,10 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     facts::TABLE,
     links::TABLE,
+    links::LINKED_TO,
     owners::TABLE,
     owners::IDENTIFIERS,
     members::TABLE,

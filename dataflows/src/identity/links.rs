@@ -81,6 +81,11 @@ impl Rules {
         self.namespaces.get(name).copied()
     }
 
+    /// The name of a namespace; empty for a number that no namespace has.
+    pub fn name(&self, namespace: NamespaceIndex) -> &str {
+        self.namespaces.iter().find(|(_, index)| **index == namespace).map_or("", |(name, _)| name)
+    }
+
     /// The priority of a namespace; the worst for one that has none.
     pub fn priority(&self, namespace: NamespaceIndex) -> u8 {
         self.priorities.get(usize::from(namespace)).copied().unwrap_or(u8::MAX)

@@ -4,5 +4,6 @@ pub mod links;
 pub mod shared;
 pub mod components;
 pub mod split;
+pub mod explain;
 
 pub use links::{Endpoint, Evidence, Link, Node, Rules};
