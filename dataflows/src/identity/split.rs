@@ -5,13 +5,14 @@
 //! would bring two anchors together is cut; so every other identifier goes where its best evidence leads. That depends on
 //! the evidence alone, not on the order in which it came.
 
-use super::links::{Evidence, Node, Rules};
+use super::links::{Evidence, NamespaceIndex, Node, Rules};
 use differential_dataflow::VecCollection;
 use differential_dataflow::algorithms::graphs::propagate::propagate_core;
 use differential_dataflow::lattice::Lattice;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::ValSpine;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -99,38 +100,33 @@ fn split(parts: &[Part], rules: &Rules) -> Vec<(IdentifierId, Node)> {
         rules.max_per_profile(node.namespace).is_some_and(|limit| held.get(&node.namespace) > Some(&limit))
     };
 
-    // Best first: the order of `Evidence` is from the worst to the best, but for the smaller identifiers.
-    order.sort_unstable_by_key(|evidence| (std::cmp::Reverse((evidence.last_seen, evidence.count)), evidence.ends));
-    let mut groups: Vec<Group> = Vec::new();
-    let mut group_of: BTreeMap<IdentifierId, usize> = BTreeMap::new();
+    order.sort_unstable_by_key(|evidence| (Reverse((evidence.last_seen, evidence.count)), evidence.ends));
+    let mut groups: BTreeMap<IdentifierId, Group> = BTreeMap::new();
+    let mut group_of: BTreeMap<IdentifierId, IdentifierId> = BTreeMap::new();
     for node in members.values() {
         let anchors = is_anchor(node).then_some(node.namespace).into_iter().collect();
-        group_of.insert(node.id, groups.len());
-        groups.push(Group { members: vec![node.id], best: *node, anchors });
+        groups.insert(node.id, Group { members: vec![node.id], best: *node, anchors });
+        group_of.insert(node.id, node.id);
     }
-    for evidence in order {
-        let (a, b) = evidence.ends;
+    for Evidence { ends: (a, b), .. } in order {
         // Evidence through a shared identifier, or of a link that was taken back, joins nobody.
         if !edges.contains(&(a.min(b), a.max(b))) {
             continue;
         }
-        let (Some(&a), Some(&b)) = (group_of.get(&a), group_of.get(&b)) else { continue };
-        let (small, large) = if size(&groups, a) < size(&groups, b) { (a, b) } else { (b, a) };
-        let both = groups.get(small).zip(groups.get(large));
-        if a == b || both.is_none_or(|(small, large)| !small.anchors.is_disjoint(&large.anchors)) {
+        let (Some(a), Some(b)) = (group_of.get(&a).copied(), group_of.get(&b).copied()) else { continue };
+        let (Some(one), Some(other)) = (groups.get(&a), groups.get(&b)) else { continue };
+        if a == b || !one.anchors.is_disjoint(&other.anchors) {
             continue;
         }
-        let moved = groups.get_mut(small).map(|group| (std::mem::take(&mut group.members), group.best));
-        let anchors = groups.get_mut(small).map(|group| std::mem::take(&mut group.anchors)).unwrap_or_default();
-        if let (Some((moved, best)), Some(group)) = (moved, groups.get_mut(large)) {
-            group_of.extend(moved.iter().map(|id| (*id, large)));
-            group.members.extend(moved);
-            group.best = group.best.min(best);
-            group.anchors.extend(anchors);
+        let (small, large) = if one.members.len() < other.members.len() { (a, b) } else { (b, a) };
+        if let Some(moved) = groups.remove(&small)
+            && let Some(group) = groups.get_mut(&large)
+        {
+            group_of.extend(moved.members.iter().map(|id| (*id, large)));
+            group.take_in(moved);
         }
     }
-    let owners = groups.iter().flat_map(|group| group.members.iter().map(|id| (*id, group.best)));
-    owners.collect()
+    groups.into_values().flat_map(|group| group.members.into_iter().map(move |id| (id, group.best))).collect()
 }
 
 /// Members that have been brought together so far.
@@ -138,9 +134,13 @@ struct Group {
     members: Vec<IdentifierId>,
     best: Node,
     /// The crowded namespaces that it has an identifier of: never two.
-    anchors: BTreeSet<super::links::NamespaceIndex>,
+    anchors: BTreeSet<NamespaceIndex>,
 }
 
-fn size(groups: &[Group], group: usize) -> usize {
-    groups.get(group).map_or(0, |group| group.members.len())
+impl Group {
+    fn take_in(&mut self, other: Self) {
+        self.members.extend(other.members);
+        self.best = self.best.min(other.best);
+        self.anchors.extend(other.anchors);
+    }
 }
