@@ -13,12 +13,13 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 CARGO_BUILD := cargo build --release --locked --bin tributary
 CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
+CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --package tributary-dataflows --bench identity
 
-.PHONY: help demo test bench check ci
+.PHONY: help demo test bench bench-identity check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || true
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || true
 
 demo: ## Starts Tributary on sample traffic and shows what happens; ONCE=1 ends when the sample is through
 	@.ci/install build
@@ -32,6 +33,10 @@ test: ## Runs all tests, those against a real Apache Kafka included; FILTER=kafk
 bench: ## Measures throughput, latency, memory and restart, beside a plain loop over hash maps
 	@.ci/install build kafka
 	@$(CARGO_BENCH)
+
+bench-identity: ## Measures identity resolution beside a plain union-find, and what hostile graphs do
+	@.ci/install build
+	@$(CARGO_BENCH_IDENTITY)
 
 check: ## Formatting and lints, as CI has them
 	@.ci/install build

@@ -154,14 +154,8 @@ fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
     let dir = &config.data.dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data folder {} ([data] dir)", dir.display()))?;
-    let options = StoreOptions {
-        block_cache_bytes: config.data.block_cache,
-        history_retention_ms: millis(config.data.history_retention),
-        dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
-        rejected_retention_ms: millis(config.data.rejected_retention),
-    };
     let state = dir.join("state");
-    let store = Store::open(&state, options).with_context(|| {
+    let store = Store::open(&state, store_options(config)).with_context(|| {
         format!("cannot open {} (one process a folder: is another tributary running on it?)", state.display())
     })?;
     let log = open_log(config, dir)?;
@@ -173,6 +167,16 @@ fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
         sources.push(Source { stream: format!("kafka:{}", source.name), log: Arc::new(opened) });
     }
     Ok(Opened { store: Arc::new(store), log, sources })
+}
+
+/// How the settings have the state kept.
+pub fn store_options(config: &ServerConfig) -> StoreOptions {
+    StoreOptions {
+        block_cache_bytes: config.data.block_cache,
+        history_retention_ms: millis(config.data.history_retention),
+        dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
+        rejected_retention_ms: millis(config.data.rejected_retention),
+    }
 }
 
 fn open_log(config: &ServerConfig, dir: &Path) -> anyhow::Result<Arc<dyn Log>> {

@@ -1,6 +1,7 @@
 //! Every metric's name in one place, and how logs are written.
 
 use crate::engine::epoch::{Feed, Prepared};
+use crate::store::Meta;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ const EPOCH_SECONDS: &str = "tributary_epoch_seconds";
 const EPOCH_EVENTS: &str = "tributary_epoch_events";
 const PROFILES: &str = "tributary_profiles";
 const SEGMENT_MEMBERS: &str = "tributary_segment_members";
+const IDENTITY_CONFLICTS: &str = "tributary_identity_conflicts";
 const REQUESTS: &str = "tributary_http_requests_total";
 const REQUEST_SECONDS: &str = "tributary_http_request_seconds";
 const INGESTED: &str = "tributary_ingested_events_total";
@@ -62,6 +64,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_histogram!(EPOCH_EVENTS, "Events in an epoch.");
     describe_gauge!(PROFILES, "Customers there are.");
     describe_gauge!(SEGMENT_MEMBERS, "Members of each segment.");
+    describe_gauge!(IDENTITY_CONFLICTS, "Shared, tangled, split and large identities, by kind.");
     describe_counter!(REQUESTS, "HTTP requests, by route, method and status.");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request, by route.");
     describe_counter!(INGESTED, "Events made durable in the log by HTTP.");
@@ -76,8 +79,7 @@ fn install() -> Result<PrometheusHandle, String> {
 /// An epoch's events have become base facts.
 pub fn prepared(feed: &Feed, took: Duration) {
     histogram!(PREPARE_SECONDS).record(took.as_secs_f64());
-    counter!(CHANGES, "input" => "links").increment(feed.links.len() as u64);
-    counter!(CHANGES, "input" => "nodes").increment(feed.nodes.len() as u64);
+    counter!(CHANGES, "input" => "evidence").increment(feed.evidence.len() as u64);
     counter!(CHANGES, "input" => "facts").increment(feed.facts.len() as u64);
 }
 
@@ -102,11 +104,14 @@ pub fn committed(prepared: &Prepared, took: Duration) {
     }
 }
 
-/// How many customers there are, and in which segments.
-pub fn population(profiles: i64, counts: &std::collections::BTreeMap<String, i64>) {
-    gauge!(PROFILES).set(profiles as f64);
-    for (segment, count) in counts {
+/// How many customers there are, in which segments, and with which conflicts of identity.
+pub fn population(meta: &Meta) {
+    gauge!(PROFILES).set(meta.profiles as f64);
+    for (segment, count) in &meta.counts {
         gauge!(SEGMENT_MEMBERS, "segment" => segment.clone()).set(*count as f64);
+    }
+    for (kind, count) in &meta.conflicts {
+        gauge!(IDENTITY_CONFLICTS, "kind" => kind.clone()).set(*count as f64);
     }
 }
 

@@ -111,6 +111,7 @@ fn an_identity_tells_which_links_hold_it_together_and_which_rules_cut_what() {
         "{answer}"
     );
     assert_eq!(answer["links"][1]["count"], 2);
+    assert_eq!(answer["links"][1]["sources"], json!(["default"]));
     assert_eq!(answer["links"][1]["first_seen"], "2026-05-04T10:01:00.000Z");
     assert_eq!(answer["links"][1]["last_seen"], "2026-05-04T10:02:00.000Z");
 

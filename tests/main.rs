@@ -13,6 +13,8 @@ mod http;
 mod bad_input;
 mod queries;
 mod identity;
+mod identity_statements;
+mod identity_rules;
 mod triggers;
 mod check;
 mod restart;

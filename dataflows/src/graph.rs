@@ -1,18 +1,15 @@
 //! The whole dataflow on one page.
 //!
 //! ```text
-//! links ─► merging links ─► components ─► split ─► owner of each identifier ─┬─► Owner
-//! nodes ────────────────────▲             ▲                                  │
-//! evidence ───────────────────────────────┘                                  │
-//! facts (identifier, ±features) ─────────────────────────────────────────────┴─► (profile, ±features)
-//!                                  ─► all of a profile's features ─► segments ─┬─► Member
-//!                                                                              └─► Count
+//! evidence (identifiers, links, statements) ─► resolve ─┬─► Conflict
+//!                                                       └─► owner of each identifier ─┬─► Owner
+//! facts (identifier, ±features) ──────────────────────────────────────────────────────┴─► (profile, ±features)
+//!                                          ─► all of a profile's features ─► segments ─┬─► Member
+//!                                                                                      └─► Count
 //! ```
 
-use crate::identity::components::best_connected;
-use crate::identity::shared::merging_links;
-use crate::identity::split::split_crowded;
-use crate::identity::{Evidence, Link, Node, Rules};
+use crate::identity::operator::resolve;
+use crate::identity::{Evidence, Resolved, Rules};
 use crate::output::{Output, SegmentIndex};
 use crate::profile::{Features, Plan};
 use crate::segments::membership::members;
@@ -25,11 +22,7 @@ use tributary_model::{Epoch, IdentifierId, ProfileId};
 
 /// What a worker feeds. All advance together, one epoch at a time.
 pub struct Inputs {
-    /// Distinct links; one is inserted when its first evidence comes and retracted with its last.
-    pub links: InputSession<Epoch, Link, isize>,
-    /// One node for each identifier that was ever seen.
-    pub nodes: InputSession<Epoch, Node, isize>,
-    /// What speaks for each link, where the rules ask for it ([`Rules::any_limited`]).
+    /// Which identifiers there are, who was seen with whom, and what was stated.
     pub evidence: InputSession<Epoch, Evidence, isize>,
     /// Changes of what is known of each identifier.
     pub facts: InputSession<Epoch, IdentifierId, Features>,
@@ -37,19 +30,15 @@ pub struct Inputs {
 
 impl std::fmt::Debug for Inputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inputs at epoch {}", self.links.time())
+        write!(f, "Inputs at epoch {}", self.evidence.time())
     }
 }
 
 impl Inputs {
     /// Closes all epochs before this one.
     pub fn advance_to(&mut self, epoch: Epoch) {
-        self.links.advance_to(epoch);
-        self.nodes.advance_to(epoch);
         self.evidence.advance_to(epoch);
         self.facts.advance_to(epoch);
-        self.links.flush();
-        self.nodes.flush();
         self.evidence.flush();
         self.facts.flush();
     }
@@ -61,18 +50,21 @@ pub fn build(
     plan: Arc<Plan>,
     rules: Arc<Rules>,
 ) -> (Inputs, VecCollection<'_, Epoch, Output, isize>) {
-    let (links_in, links) = scope.new_collection::<Link, isize>();
-    let (nodes_in, nodes) = scope.new_collection::<Node, isize>();
     let (evidence_in, evidence) = scope.new_collection::<Evidence, isize>();
     let (facts_in, facts) = scope.new_collection::<IdentifierId, Features>();
 
-    let merging = merging_links(links, rules.clone());
-    let edges = merging.clone().map(|(from, to)| (to, from)).concat(merging).arrange_by_key_named("Links");
-    let named = best_connected(edges.clone(), nodes.clone());
-    let owner = split_crowded(named, edges, nodes, evidence, rules)
-        .map(|(identifier, best)| (identifier, ProfileId::from(best.id)))
+    let resolved = resolve(evidence, rules);
+    let owner = resolved
+        .clone()
+        .flat_map(|resolved| match resolved {
+            Resolved::Owner(identifier, best) => Some((identifier, ProfileId::from(best))),
+            Resolved::Conflict(_) => None,
+        })
         .arrange_by_key_named("Owner");
-    let owners = owner.clone().as_collection(|identifier, profile| Output::Owner(*identifier, *profile));
+    let resolved = resolved.map(|resolved| match resolved {
+        Resolved::Owner(identifier, best) => Output::Owner(identifier, ProfileId::from(best)),
+        Resolved::Conflict(conflict) => Output::Conflict(conflict),
+    });
 
     let profiles = facts
         .arrange_by_self_named("Facts")
@@ -83,8 +75,8 @@ pub fn build(
     let members = members(profiles, plan);
     let counts = members.clone().map(|(_profile, segment)| segment).count_total();
 
-    let outputs = owners
+    let outputs = resolved
         .concat(members.map(|(profile, segment)| Output::Member(profile, segment)))
         .concat(counts.map(|(segment, count): (SegmentIndex, isize)| Output::Count(segment, count as i64)));
-    (Inputs { links: links_in, nodes: nodes_in, evidence: evidence_in, facts: facts_in }, outputs)
+    (Inputs { evidence: evidence_in, facts: facts_in }, outputs)
 }

@@ -1,5 +1,6 @@
 //! All that leaves the dataflow, as one kind of record: so an epoch's outputs can be committed as one.
 
+use crate::identity::Conflict;
 use serde::{Deserialize, Serialize};
 use tributary_model::{IdentifierId, ProfileId};
 
@@ -15,4 +16,6 @@ pub enum Output {
     Member(ProfileId, SegmentIndex),
     /// This segment has so many members; a segment without members has no count.
     Count(SegmentIndex, i64),
+    /// Something about identities for an operator to look at.
+    Conflict(Conflict),
 }

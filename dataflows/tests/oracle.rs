@@ -9,6 +9,7 @@ mod support;
 use proptest::prelude::*;
 use support::dataflow::Dataflow;
 use support::naive::{Happening, History};
+use tributary_dataflows::identity::{Stated, ends};
 
 /// What a test can do to the world.
 #[derive(Clone, Debug)]
@@ -18,7 +19,11 @@ enum Step {
     /// The n-th event is sent again.
     Again(usize),
     /// The n-th link is taken back, with all its evidence.
-    Unlink(usize),
+    TakeBack(usize),
+    /// Somebody says of two identifiers what they are, or takes it back.
+    State(usize, usize, Option<Stated>),
+    /// An identifier is deleted.
+    Delete(usize),
     /// Time passes.
     Wait(i64),
     /// The epoch is closed, and everything is compared.
@@ -48,11 +53,17 @@ fn happening() -> impl Strategy<Value = Happening> {
         })
 }
 
+fn stated() -> impl Strategy<Value = Option<Stated>> {
+    proptest::option::weighted(0.8, prop_oneof![Just(Stated::Same), Just(Stated::Different)])
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => happening().prop_map(Step::Event),
         1 => (0..40usize).prop_map(Step::Again),
-        2 => (0..10usize).prop_map(Step::Unlink),
+        2 => (0..10usize).prop_map(Step::TakeBack),
+        2 => (0..12usize, 0..12usize, stated()).prop_map(|(a, b, stated)| Step::State(a, b, stated)),
+        1 => (0..12usize).prop_map(Step::Delete),
         1 => (0..86_400_000i64 * 2).prop_map(Step::Wait),
         1 => (0..120_000i64).prop_map(Step::Wait),
         4 => Just(Step::Close),
@@ -73,10 +84,23 @@ fn play(steps: &[Step], workers: usize) {
                     dataflow.event(&event, history.now);
                 }
             }
-            Step::Unlink(n) => {
+            Step::TakeBack(n) => {
                 if let Some(link) = history.links().into_iter().nth(*n) {
-                    history.unlink(link);
-                    dataflow.unlink(link);
+                    history.take_back(link);
+                    dataflow.take_back(link);
+                }
+            }
+            Step::State(a, b, stated) => {
+                let ids = history.ids();
+                if let (Some(a), Some(b), true) = (ids.get(*a), ids.get(*b), a != b) {
+                    history.state(ends(*a, *b), *stated);
+                    dataflow.state(ends(*a, *b), *stated);
+                }
+            }
+            Step::Delete(n) => {
+                if let Some(id) = history.ids().get(*n) {
+                    history.delete(*id);
+                    dataflow.delete(*id);
                 }
             }
             Step::Wait(ms) => {
@@ -87,6 +111,7 @@ fn play(steps: &[Step], workers: usize) {
                 dataflow.close();
                 let answers = history.answers();
                 assert_eq!(dataflow.owners(), answers.owners, "owners");
+                assert_eq!(dataflow.conflicts(), answers.conflicts, "conflicts");
                 assert_eq!(dataflow.members(), answers.members, "members");
                 assert_eq!(dataflow.counts(), answers.counts, "counts");
             }
@@ -144,8 +169,8 @@ fn a_merge_can_be_undone() {
     dataflow.close();
     assert_eq!(dataflow.profiles().len(), 1);
     let bridge = history.links()[1];
-    history.unlink(bridge);
-    dataflow.unlink(bridge);
+    history.take_back(bridge);
+    dataflow.take_back(bridge);
     dataflow.close();
     assert_eq!(dataflow.profiles().len(), 2);
     assert_eq!(dataflow.members(), history.answers().members);

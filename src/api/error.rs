@@ -6,6 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tributary_connectors::process::Reason;
+use tributary_model::ProfileId;
 
 /// The seconds after which a client may try again; the common clients read both headers that say so.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -19,7 +20,12 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     close: bool,
+    moved: Option<Moved>,
 }
+
+/// The profile that has what the asked one had: the router makes an address of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved(pub ProfileId);
 
 /// The JSON of an error.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -32,7 +38,13 @@ pub struct ErrorAnswer {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), close: false }
+        Self { status, code, message: message.into(), close: false, moved: None }
+    }
+
+    /// 307: the profile is part of another one, as long as nothing parts them.
+    pub fn moved(to: ProfileId) -> Self {
+        let message = format!("this profile is now part of {to}");
+        Self { moved: Some(Moved(to)), ..Self::new(StatusCode::TEMPORARY_REDIRECT, "profile_moved", message) }
     }
 
     /// 400: the request says something that cannot be.
@@ -117,8 +129,11 @@ impl From<Reason> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, message, close } = self;
+        let Self { status, code, message, close, moved } = self;
         let mut response = (status, Json(ErrorAnswer { code, message })).into_response();
+        if let Some(moved) = moved {
+            response.extensions_mut().insert(moved);
+        }
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());

@@ -8,6 +8,7 @@ pub mod ingest;
 pub mod state;
 pub mod profiles;
 pub mod identity;
+pub mod statements;
 pub mod segments;
 pub mod operations;
 
@@ -18,10 +19,12 @@ use crate::telemetry;
 use auth::Tokens;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::http::header::LOCATION;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::get;
-use error::ApiError;
+use axum::routing::{delete, get, post};
+use error::{ApiError, Moved};
 use metrics_exporter_prometheus::PrometheusHandle;
 use state::ApiState;
 use std::sync::Arc;
@@ -72,7 +75,7 @@ pub fn router(parts: Parts<'_>) -> Router {
     let tokens = Arc::new(Tokens::new(&parts.config.auth));
     let ingest = ingest::IngestState::new(
         parts.log.clone(),
-        parts.processor,
+        parts.processor.clone(),
         tokens.clone(),
         Arc::new(clock::now),
         parts.config.http.max_requests,
@@ -84,6 +87,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         plan: parts.plan,
         rules: parts.rules,
         log: parts.log,
+        processor: parts.processor,
+        clock: Arc::new(clock::now),
         definitions: parts.definitions,
         committed: parts.committed,
         log_stream: parts.log_stream,
@@ -99,6 +104,12 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}/events", get(profiles::events))
         .route("/v1/profiles/{profile}/identity", get(identity::identity))
         .route("/v1/identity/why", get(identity::why))
+        .route("/v1/identity/conflicts", get(identity::conflicts))
+        .route("/v1/identity/statements", get(statements::statements))
+        .route("/v1/identity/link", post(statements::link))
+        .route("/v1/identity/unlink", post(statements::unlink))
+        .route("/v1/identity/retract", post(statements::retract))
+        .route("/v1/identifiers/{identifier}", delete(statements::delete))
         .route("/v1/segments", get(segments::segments))
         .route("/v1/segments/stream", get(segments::stream))
         .route("/v1/segments/{id}", get(segments::segment))
@@ -116,6 +127,7 @@ pub fn router(parts: Parts<'_>) -> Router {
             ApiError::not_found("no_such_route", "there is nothing here; GET /openapi.json lists the API")
         })
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(relocate))
         .layer(from_fn(measure))
 }
 
@@ -127,6 +139,22 @@ async fn measure(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let response = next.run(request).await;
     telemetry::request(&route, method.as_str(), response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// Tells where a profile is that has become part of another: the same address with the other's id.
+async fn relocate(request: Request, next: Next) -> Response {
+    let asked = request.uri().clone();
+    let mut response = next.run(request).await;
+    if let Some(Moved(to)) = response.extensions_mut().remove::<Moved>() {
+        let mut segments = asked.path().split('/').map(str::to_owned).collect::<Vec<_>>();
+        // /v1/profiles/{profile}/…
+        segments.get_mut(3).into_iter().for_each(|profile| *profile = to.to_string());
+        let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(location) = HeaderValue::from_str(&format!("{}{query}", segments.join("/"))) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+    }
     response
 }
 
@@ -148,6 +176,12 @@ async fn measure(request: Request, next: Next) -> Response {
         profiles::events,
         identity::identity,
         identity::why,
+        identity::conflicts,
+        statements::link,
+        statements::unlink,
+        statements::retract,
+        statements::delete,
+        statements::statements,
         segments::segments,
         segments::segment,
         segments::members,

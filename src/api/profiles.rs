@@ -56,7 +56,8 @@ struct MembershipAnswer {
 /// Reads a profile by any of its identifiers, or by its id.
 #[utoipa::path(get, path = "/v1/profiles/{profile}", tag = "profiles",
     params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Freshness),
-    responses((status = 200, body = ProfileAnswer), (status = 404, description = "Nobody has this identifier"),
+    responses((status = 200, body = ProfileAnswer), (status = 307, description = "Part of another profile by now"),
+        (status = 404, description = "Nobody has this identifier"),
         (status = 503, description = "`min_position` is not committed in time")))]
 pub async fn profile(
     State(state): State<Arc<ApiState>>,
@@ -90,10 +91,13 @@ pub async fn profile(
     answer.await.map(Json)
 }
 
-/// The profile of a key as callers write it.
+/// The profile of a key as callers write it. Where it is the id of one that is now part of another, the error says so.
 pub(super) fn find(state: &ApiState, view: &View<'_>, key: &str) -> Result<ProfileId, ApiError> {
-    view.owner(identifier_of(state, key)?)?
-        .ok_or_else(|| ApiError::not_found("profile_not_found", "no customer has this identifier"))
+    let identifier = identifier_of(state, key)?;
+    let owner = view.owner(identifier)?;
+    let owner = owner.ok_or_else(|| ApiError::not_found("profile_not_found", "no customer has this identifier"))?;
+    let is_id = !key.contains(':');
+    if is_id && owner != ProfileId::from(identifier) { Err(ApiError::moved(owner)) } else { Ok(owner) }
 }
 
 /// The identifier of a key as callers write it, whether somebody has it or not.
@@ -171,10 +175,10 @@ pub async fn messages(
     let before = before.transpose()?;
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
-        // Messages stay with the profile that they were about; those of merged profiles are found by their old ids.
+        // Messages go with the identifiers that set them off, through merges and their undoing.
         let mut notes = Vec::new();
         for identifier in view.identifiers(id)? {
-            notes.extend(view.notes(ProfileId(identifier.0), before, limit + 1)?);
+            notes.extend(view.notes(identifier, before, limit + 1)?);
         }
         notes.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
         let more = notes.len() > limit;

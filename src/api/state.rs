@@ -2,7 +2,7 @@
 
 use super::auth::Tokens;
 use super::error::ApiError;
-use crate::engine::Committed;
+use crate::engine::{Clock, Committed};
 use crate::store::{Store, StoreError, View};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tributary_connectors::log::Log;
+use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_model::{Definitions, Position};
@@ -22,8 +23,12 @@ pub struct ApiState {
     pub plan: Arc<Plan>,
     /// Identity rules.
     pub rules: Arc<Rules>,
-    /// Where events are made durable: how much waits there is a number of `/metrics`.
+    /// Where statements are made durable; how much waits there is a number of `/metrics`.
     pub log: Arc<dyn Log>,
+    /// Makes identifiers equal.
+    pub processor: Arc<Processor>,
+    /// What time it is.
+    pub clock: Clock,
     /// Definitions as written.
     pub definitions: Arc<Definitions>,
     /// The last committed epoch.

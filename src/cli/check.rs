@@ -40,7 +40,8 @@ fn summary(configuration: &Configuration) -> String {
     )
 }
 
-fn count(number: usize, what: &str) -> String {
+/// A number of things in words.
+pub(super) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

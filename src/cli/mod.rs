@@ -1,9 +1,10 @@
-//! The command line: `tributary serve`, `check`, `demo`.
+//! The command line: `tributary serve`, `check`, `identity`, `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
 
 pub mod check;
 pub mod demo;
+pub mod identity;
 pub mod serve;
 
 use crate::config::Paths;
@@ -39,6 +40,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Tell every mistake in the settings and the definitions; exit code 1 if there is one
     Check(CheckArgs),
+    /// Tell what identity rules do
+    #[command(subcommand)]
+    Identity(IdentityCommand),
     /// Play a sample shop's traffic through a server of its own, and watch it live
     Demo(DemoArgs),
 }
@@ -77,6 +81,13 @@ pub struct CheckArgs {
     pub files: ConfigArgs,
 }
 
+/// `tributary identity`
+#[derive(Clone, Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Tell how many customers would merge and split by the rules in the definitions, before a restart applies them
+    Plan(ConfigArgs),
+}
+
 /// `tributary demo`
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
@@ -90,6 +101,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Identity(command) => identity::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
 }
@@ -117,7 +129,7 @@ mod tests {
     fn help_names_every_command_and_no_secret_is_a_flag() {
         let mut command = Cli::command();
         let help = command.render_long_help().to_string();
-        for name in ["serve", "check", "demo", "TRIBUTARY_HTTP_ADDR", "TRIBUTARY_WRITE_KEYS"] {
+        for name in ["serve", "check", "identity", "demo", "TRIBUTARY_HTTP_ADDR", "TRIBUTARY_WRITE_KEYS"] {
             assert!(help.contains(name), "{name} is missing in:\n{help}");
         }
         for sub in command.get_subcommands() {

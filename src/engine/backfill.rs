@@ -48,7 +48,15 @@ pub fn backfill(
 
     let mut chunk = Vec::with_capacity(CHUNK);
     if !new.is_empty() {
-        store.each_event(|happened| {
+        let mut deleted = HashMap::new();
+        store.each_deleted(|id, until| {
+            deleted.insert(id, until.epoch);
+            Ok(())
+        })?;
+        store.each_event(|epoch, happened| {
+            if deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
+                return Ok(());
+            }
             // What was an event by the rules of its time may be none by today's.
             if let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) {
                 chunk.push((happened.identifier, event));

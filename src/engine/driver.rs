@@ -5,9 +5,10 @@
 
 use super::backfill::backfill;
 use super::clock::Clock;
-use super::epoch::{Prepared, Work};
+use super::epoch::{Arrived, Prepared, Work};
 use super::hydrate::{HydrateError, hydrate};
 use super::intake::Intake;
+use super::statements::MadeAt;
 use super::status::Committed;
 use super::worker::{WorkerError, Workers};
 use crate::store::{Meta, Rejected, Store, StoreError};
@@ -19,13 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_connectors::log::{Entry, Log, LogError, LogReader};
-use tributary_connectors::process::Processor;
+use tributary_connectors::process::{Processor, STATEMENTS, Statement};
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
-use tributary_model::{Epoch, IdentifierId, Millis, Position};
+use tributary_model::{Epoch, IdentifierId, MessageId, Millis, Position};
 
 /// The longest that the driver waits before it looks whether it is to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How often it looks whether an epoch that it waits for is committed.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// How long it waits after a log could not be read.
 const RETRY_READ: Duration = Duration::from_secs(1);
 
@@ -99,6 +102,8 @@ pub struct Driver {
     pub committed: watch::Receiver<Committed>,
     /// Bounds.
     pub options: DriverOptions,
+    /// The names of all sources so far.
+    pub names: Arc<Vec<String>>,
     /// Set when the process is to end.
     pub stop: Arc<AtomicBool>,
     /// Where the state stood at the start.
@@ -128,7 +133,7 @@ impl Driver {
         let started = Instant::now();
         let now = (self.clock)().max(self.meta.clock);
         backfill(&self.store, &self.plan, &self.processor, &mut self.meta, now)?;
-        let identifiers = hydrate(&self.store, &self.plan, &self.rules, &self.workers)?;
+        let identifiers = hydrate(&self.store, &self.processor, &self.plan, &self.rules, &self.workers)?;
         self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
         tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
 
@@ -143,6 +148,11 @@ impl Driver {
         while !self.stop.load(Ordering::Relaxed) {
             let entries = self.read(&mut readers, timers.next, last.1)?;
             let (epoch, now) = (last.0 + 1, (self.clock)().max(last.1));
+            // Statements are few, and look at more than what was touched lately: they find the store up to date.
+            let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
+            if states {
+                self.wait_for(last.0)?;
+            }
             let committed = self.committed.borrow().epoch;
             let (due, now) = timers.due(&self.store, now, last.1, committed, epoch)?;
             if entries.is_empty() && due.is_empty() {
@@ -153,6 +163,21 @@ impl Driver {
             last = (epoch, now);
             self.workers.close(epoch)?;
             self.hand_on(Work::Epoch(Box::new(prepared)))?;
+            if states {
+                self.wait_for(epoch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until an epoch is committed: as long as the committer may try, which ends by itself.
+    fn wait_for(&self, epoch: Epoch) -> Result<(), EngineError> {
+        let mut committed = self.committed.clone();
+        while committed.borrow_and_update().epoch < epoch {
+            if committed.has_changed().is_err() {
+                return Err(EngineError::Stopping);
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
         Ok(())
     }
@@ -203,8 +228,10 @@ impl Driver {
         let _span = tracing::debug_span!("prepare", epoch, records = entries.len()).entered();
         let mut prepared = Prepared { epoch, clock, ..Prepared::default() };
         let mut events = Vec::with_capacity(entries.len());
-        for (source, entry) in entries {
-            let Some(source) = self.sources.get(source) else { continue };
+        let mut statements = Vec::new();
+        for (index, entry) in entries {
+            let Some(source) = self.sources.get(index) else { continue };
+            let states = is_statement(index, &entry);
             match positions.get_mut(&source.stream) {
                 Some(position) => position.advance(entry.partition, entry.offset + 1),
                 None => {
@@ -215,8 +242,21 @@ impl Driver {
             let record = entry.record;
             prepared.earliest = prepared.earliest.into_iter().chain([record.received_at]).min();
             let seed = || format!("{}/{}/{}", source.stream, entry.partition, entry.offset);
-            match self.processor.process(&record.body, record.received_at, record.sent_at, &seed()) {
-                Ok(event) => events.push(event),
+            let read = match Statement::of(&record).filter(|_| states) {
+                Some(statement) => statement.map(|statement| {
+                    let made = (record.received_at, MessageId::of(&seed()));
+                    statements.push(MadeAt { statement, made });
+                }),
+                None => {
+                    let event = self.processor.process(&record.body, record.received_at, record.sent_at, &seed());
+                    event.map(|event| {
+                        let source = place_of(&mut self.names, &record.source);
+                        events.push(Arrived { event, received_at: record.received_at, source });
+                    })
+                }
+            };
+            match read {
+                Ok(()) => {}
                 Err(reason) => prepared.rejected.push(Rejected {
                     received_at: record.received_at,
                     code: reason.code().to_owned(),
@@ -227,14 +267,35 @@ impl Driver {
             }
         }
         prepared.positions.clone_from(positions);
+        prepared.sources = self.names.clone();
+        self.intake.note_deletions(&statements);
+        events.retain_mut(|arrived| self.intake.strike(arrived));
         let read = events.len();
         let events = self.intake.deduplicate(events, &mut prepared, committed)?;
         telemetry::duplicates(read - events.len());
-        let feed = self.intake.take_in(events, due, &mut prepared, committed)?;
+        let feed = self.intake.take_in(events, &statements, due, &mut prepared, committed)?;
         telemetry::prepared(&feed, started.elapsed());
         self.workers.feed(feed)?;
         Ok(prepared)
     }
+}
+
+/// Whether an entry is a statement: only the log that the server itself writes has any.
+fn is_statement(source: usize, entry: &Entry) -> bool {
+    source == 0 && entry.record.source == STATEMENTS
+}
+
+/// The place of a source among all so far; those past the 63rd share the last one.
+fn place_of(names: &mut Arc<Vec<String>>, source: &str) -> u8 {
+    const LAST: usize = 63;
+    let place = names.iter().position(|name| name == source).unwrap_or_else(|| {
+        if names.len() <= LAST {
+            let name = if names.len() == LAST { "other sources" } else { source };
+            Arc::make_mut(names).push(name.to_owned());
+        }
+        names.len() - 1
+    });
+    place as u8
 }
 
 /// Which timers are due. They stand in the store, and those answered in epochs under way are remembered here.

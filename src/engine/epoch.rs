@@ -1,22 +1,29 @@
 //! What travels from thread to thread: one epoch's input to the dataflow, and what is to be committed with it.
 
-use crate::store::links::Ends;
+use crate::store::statements::{Deleted, Made, Standing};
 use crate::store::{LinkFacts, Rejected};
 use foldhash::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tributary_dataflows::identity::{Evidence, Link, Node};
+use tributary_dataflows::identity::{Ends, Evidence};
 use tributary_dataflows::profile::{Features, IdentifierFacts};
 use tributary_model::{Epoch, Event, IdentifierId, MessageId, Millis, Position};
+
+/// A valid event as it came.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The event.
+    pub event: Event,
+    /// When it was received.
+    pub received_at: Millis,
+    /// Who sent it: a place in [`Prepared::sources`].
+    pub source: u8,
+}
 
 /// Changes of the dataflow's inputs.
 #[derive(Debug, Default)]
 pub struct Feed {
-    /// Links that are new or gone.
-    pub links: Vec<(Link, isize)>,
-    /// Identifiers that are new, or whose first event is another.
-    pub nodes: Vec<(Node, isize)>,
-    /// What speaks for links, before (to be taken back) and after.
+    /// Identifiers, links and statements that are new, changed (the old is taken back) or gone.
     pub evidence: Vec<(Evidence, isize)>,
     /// What is newly known of identifiers.
     pub facts: Vec<(IdentifierId, Features)>,
@@ -25,7 +32,7 @@ pub struct Feed {
 impl Feed {
     /// How many changes.
     pub fn changes(&self) -> usize {
-        self.links.len() + self.nodes.len() + self.evidence.len() + self.facts.len()
+        self.evidence.len() + self.facts.len()
     }
 }
 
@@ -36,6 +43,8 @@ pub enum FactsChange {
     Whole(Arc<IdentifierFacts>),
     /// What the epoch has added to facts that are many.
     Added(IdentifierFacts),
+    /// Nothing any more: the identifier was deleted.
+    Gone,
 }
 
 /// What the driver has made of one epoch's events, to be written when the dataflow is through with it.
@@ -51,6 +60,14 @@ pub struct Prepared {
     pub links: Vec<(Ends, LinkFacts)>,
     /// Those of them that are new.
     pub new_links: Vec<Ends>,
+    /// Links of deleted identifiers.
+    pub links_gone: Vec<Ends>,
+    /// Identifiers that are deleted, even if events have come after it.
+    pub deleted: Vec<(IdentifierId, Deleted)>,
+    /// Statements that were made.
+    pub statements: Vec<Made>,
+    /// What stands of two identifiers since; what is said later in the list holds.
+    pub standing: Vec<(Ends, Option<Standing>)>,
     /// Timers to set.
     pub timers_set: Vec<(Millis, IdentifierId)>,
     /// Timers that were answered.
@@ -63,6 +80,8 @@ pub struct Prepared {
     pub seen: Vec<MessageId>,
     /// What could not be taken in.
     pub rejected: Vec<Rejected>,
+    /// The names of all sources so far, by place.
+    pub sources: Arc<Vec<String>>,
     /// What has been read of each stream after this epoch.
     pub positions: BTreeMap<String, Position>,
     /// When the epoch's earliest event was received.

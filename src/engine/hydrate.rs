@@ -1,12 +1,14 @@
 //! A restart: the dataflow is fed anew from the base facts.
 
 use super::epoch::Feed;
-use super::intake::{endpoint, node};
+use super::intake::node;
 use super::worker::{WorkerError, Workers};
 use crate::store::{Store, StoreError};
-use foldhash::{HashMap, HashMapExt};
-use tributary_dataflows::identity::{Link, Rules};
-use tributary_dataflows::profile::Plan;
+use foldhash::{HashSet, HashSetExt};
+use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::{Ends, Evidence, Rules};
+use tributary_dataflows::profile::{IdentifierFacts, Plan};
+use tributary_model::IdentifierId;
 
 /// Changes fed at once: enough to be quick, few enough to hold no second copy of the state.
 const CHUNK: usize = 50_000;
@@ -22,44 +24,78 @@ pub enum HydrateError {
     Worker(#[from] WorkerError),
 }
 
-/// Feeds all base facts as epoch zero.
+/// Feeds all base facts as epoch zero. Gives how many identifiers there are.
 ///
 /// # Errors
 /// If the state cannot be read or the dataflow has stopped.
-pub fn hydrate(store: &Store, plan: &Plan, rules: &Rules, workers: &Workers) -> Result<usize, HydrateError> {
+pub fn hydrate(
+    store: &Store,
+    processor: &Processor,
+    plan: &Plan,
+    rules: &Rules,
+    workers: &Workers,
+) -> Result<usize, HydrateError> {
     let mut stopped = None;
     let mut feed = Feed::default();
-    let mut identifiers = HashMap::new();
-    let mut push = |feed: &mut Feed, at_least: usize| {
-        if stopped.is_none() && feed.changes() >= at_least {
-            stopped = workers.feed(std::mem::take(feed)).err();
+    let mut identifiers = 0;
+    each_known(store, processor, rules, |known| {
+        match known {
+            Known::Facts(id, facts) => {
+                identifiers += 1;
+                feed.facts.push((id, facts.features(plan)));
+            }
+            Known::Evidence(evidence) => feed.evidence.push((evidence, 1)),
         }
-    };
-    store.each_facts(|id, facts| {
-        if let Some(end) = endpoint(rules, id, &facts) {
-            identifiers.insert(id, end);
+        if stopped.is_none() && feed.changes() >= CHUNK {
+            stopped = workers.feed(std::mem::take(&mut feed)).err();
         }
-        feed.nodes.push((node(rules, &facts), 1));
-        feed.facts.push((id, facts.features(plan)));
-        push(&mut feed, CHUNK);
-        Ok(())
     })?;
-    let limited = rules.any_limited();
-    store.each_link(|ends, facts| {
-        let (to, from) = ends;
-        if limited {
-            feed.evidence.push((facts.evidence(ends), 1));
-        }
-        if let (Some(to), Some(from)) = (identifiers.get(&to), identifiers.get(&from)) {
-            feed.links.push((Link { to: *to, from: *from }, 1));
-        }
-        push(&mut feed, CHUNK);
-        Ok(())
-    })?;
-    push(&mut feed, 1);
     if let Some(stopped) = stopped {
         return Err(stopped.into());
     }
+    workers.feed(feed)?;
     workers.close(0)?;
-    Ok(identifiers.len())
+    Ok(identifiers)
+}
+
+/// One of the things that a state knows.
+pub(super) enum Known<'a> {
+    /// The facts of an identifier.
+    Facts(IdentifierId, &'a IdentifierFacts),
+    /// What identity is resolved from.
+    Evidence(Evidence),
+}
+
+/// All that a state knows, as these rules have it: what identifies nobody by them links nobody.
+///
+/// # Errors
+/// If the state cannot be read.
+pub(super) fn each_known(
+    store: &Store,
+    processor: &Processor,
+    rules: &Rules,
+    mut each: impl FnMut(Known<'_>),
+) -> Result<(), StoreError> {
+    let mut blocked = HashSet::new();
+    store.each_facts(|id, facts| {
+        if processor.blocks(&facts.identifier) {
+            blocked.insert(id);
+        }
+        each(Known::Evidence(Evidence::Node(node(rules, &facts))));
+        each(Known::Facts(id, &facts));
+        Ok(())
+    })?;
+    let counts = |ends: Ends| !blocked.contains(&ends.0) && !blocked.contains(&ends.1);
+    store.each_link(|ends, facts| {
+        if counts(ends) {
+            each(Known::Evidence(Evidence::Link(facts.link(ends))));
+        }
+        Ok(())
+    })?;
+    store.each_standing(|ends, standing| {
+        if let Some(stated) = standing.stated {
+            each(Known::Evidence(Evidence::Statement(ends, stated)));
+        }
+        Ok(())
+    })
 }

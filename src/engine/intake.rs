@@ -3,15 +3,17 @@
 //! The current facts of an identifier are found in memory if they were touched lately, else in the store. Everything
 //! here is keyed by identifier and commutes, so the order of events in an epoch does not matter.
 
-use super::epoch::{FactsChange, Feed, Prepared};
+use super::epoch::{Arrived, FactsChange, Feed, Prepared};
 use super::recent::Recent;
-use crate::store::links::Ends;
+use super::statements::MadeAt;
+use super::touched::{ADDITIONS, FEW_VALUES, Held, Touched};
 use crate::store::{LinkFacts, Store, StoreError};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::sync::Arc;
-use tributary_dataflows::identity::{Endpoint, Link, Node, Rules};
-use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
-use tributary_model::{Epoch, Event, Identifier, IdentifierId, MessageId, Millis, limits};
+use tributary_dataflows::identity::{Ends, Evidence, Node, Rules, ends};
+use tributary_dataflows::profile::IdentifierFacts;
+use tributary_dataflows::profile::Plan;
+use tributary_model::{Epoch, Identifier, IdentifierId, MessageId, Millis, limits};
 
 /// Bounds of the intake's memory.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +24,6 @@ pub struct IntakeOptions {
     pub dedupe_horizon_ms: i64,
 }
 
-/// Facts with more values than this are not written whole each time: a busy customer's windows are many kilobytes.
-const FEW_VALUES: usize = 48;
-/// After so many additions the facts are written whole again, so that few are to be merged when they are read.
-const ADDITIONS: u8 = 32;
-
 /// A link that this epoch's events carry: its evidence before and after them.
 #[derive(Default)]
 struct Seen {
@@ -34,74 +31,17 @@ struct Seen {
     after: Option<LinkFacts>,
 }
 
-/// Facts in memory.
-struct Held {
-    facts: Arc<IdentifierFacts>,
-    /// How many more additions may be written before all of them are.
-    additions_left: u8,
-}
-
-/// An identifier that this epoch touches.
-struct Touched {
-    facts: IdentifierFacts,
-    change: Features,
-    node_before: Option<Node>,
-    /// What the epoch adds, if that alone may be written.
-    added: Option<IdentifierFacts>,
-    additions_left: u8,
-}
-
-impl Touched {
-    /// As before this epoch.
-    fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Self {
-        Self { facts, change: Features::default(), node_before: Some(node), added: None, additions_left }
-    }
-
-    /// Never seen before.
-    fn new(identifier: &Identifier, at: Millis) -> Self {
-        let facts = IdentifierFacts::new(identifier.clone(), at);
-        Self { facts, change: Features::presence(), node_before: None, added: None, additions_left: 0 }
-    }
-
-    fn seen(&mut self, at: Millis) {
-        self.facts.seen(at);
-        if self.additions_left > 0 {
-            let added = self.added.get_or_insert_with(|| IdentifierFacts::new(self.facts.identifier.clone(), at));
-            added.seen(at);
-        }
-    }
-
-    fn apply(&mut self, plan: &Plan, event: &Event, now: Millis) {
-        if self.facts.timer.is_some_and(|timer| timer <= now) {
-            self.expire(plan, now);
-        }
-        self.facts.apply(plan, event, now, &mut self.change);
-        if let Some(added) = &mut self.added {
-            added.apply(plan, event, now, &mut Features::default());
-        }
-    }
-
-    fn expire(&mut self, plan: &Plan, now: Millis) {
-        self.facts.expire(plan, now, &mut self.change);
-        self.write_whole();
-    }
-
-    /// What has gone cannot be told by an addition.
-    fn write_whole(&mut self) {
-        self.added = None;
-        self.additions_left = 0;
-    }
-}
-
 /// Turns events into changes of base facts.
 pub struct Intake {
-    plan: Arc<Plan>,
-    rules: Arc<Rules>,
-    store: Arc<Store>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) store: Arc<Store>,
     options: IntakeOptions,
-    facts: Recent<IdentifierId, Held>,
-    links: Recent<Ends, LinkFacts>,
+    pub(super) facts: Recent<IdentifierId, Held>,
+    pub(super) links: Recent<Ends, LinkFacts>,
     seen: Recent<MessageId, ()>,
+    /// Identifiers that were deleted, and up to when what was received of them does not count.
+    pub(super) deleted: HashMap<IdentifierId, Millis>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -111,10 +51,23 @@ impl std::fmt::Debug for Intake {
 }
 
 impl Intake {
-    /// An intake with nothing in memory.
-    pub fn new(plan: Arc<Plan>, rules: Arc<Rules>, store: Arc<Store>, options: IntakeOptions) -> Self {
+    /// An intake that remembers nothing but which identifiers were deleted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn new(
+        plan: Arc<Plan>,
+        rules: Arc<Rules>,
+        store: Arc<Store>,
+        options: IntakeOptions,
+    ) -> Result<Self, StoreError> {
         let entries = options.cache_entries;
-        Self {
+        let mut deleted = HashMap::new();
+        store.each_deleted(|id, until| {
+            deleted.insert(id, until.received_until);
+            Ok(())
+        })?;
+        Ok(Self {
             plan,
             rules,
             store,
@@ -122,7 +75,8 @@ impl Intake {
             facts: Recent::new(entries),
             links: Recent::new(entries),
             seen: Recent::new(entries),
-        }
+            deleted,
+        })
     }
 
     /// Drops the events whose message was seen before, and remembers the others.
@@ -131,49 +85,52 @@ impl Intake {
     /// If the store cannot be read.
     pub fn deduplicate(
         &mut self,
-        events: Vec<Event>,
+        events: Vec<Arrived>,
         prepared: &mut Prepared,
         committed: Epoch,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<Arrived>, StoreError> {
         let asked: Vec<MessageId> =
-            events.iter().map(|event| event.message_id).filter(|id| !self.seen.contains(id)).collect();
+            events.iter().map(|arrived| arrived.event.message_id).filter(|id| !self.seen.contains(id)).collect();
         let horizon = prepared.clock.saturating_sub(self.options.dedupe_horizon_ms);
         let found = self.store.seen(&asked)?;
         let known = asked.into_iter().zip(found).filter(|(_, at)| at.is_some_and(|at| at >= horizon));
         let known: HashSet<MessageId> = known.map(|(id, _)| id).collect();
         let mut fresh = Vec::with_capacity(events.len());
-        for event in events {
-            let id = event.message_id;
+        for arrived in events {
+            let id = arrived.event.message_id;
             if known.contains(&id) || self.seen.contains(&id) {
                 continue;
             }
             self.seen.put(id, (), prepared.epoch, committed);
             prepared.seen.push(id);
-            fresh.push(event);
+            fresh.push(arrived);
         }
         Ok(fresh)
     }
 
-    /// Takes in an epoch's events and due timers.
+    /// Takes in an epoch's events, statements and due timers.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn take_in(
         &mut self,
-        events: Vec<Event>,
+        events: Vec<Arrived>,
+        statements: &[MadeAt],
         due: &[(Millis, IdentifierId)],
         prepared: &mut Prepared,
         committed: Epoch,
     ) -> Result<Feed, StoreError> {
         let now = prepared.clock;
         let mut feed = Feed::default();
-        let carried = |event: &Event| event.identifiers.iter().map(Identifier::id).collect::<Vec<_>>();
+        let gone = self.delete(statements, &mut feed, prepared)?;
+        let carried = |arrived: &Arrived| arrived.event.identifiers.iter().map(Identifier::id).collect::<Vec<_>>();
         let ids: Vec<Vec<IdentifierId>> = events.iter().map(carried).collect();
-        let wanted = ids.iter().flatten().copied().chain(due.iter().map(|(_, id)| *id));
-        let mut touched = self.load(wanted)?;
-        let mut links = self.load_links(&ids)?;
+        let of_events = ids.iter().flatten().copied().chain(due.iter().map(|(_, id)| *id));
+        let wanted = of_events.chain(statements.iter().flat_map(MadeAt::ids));
+        let mut touched = self.load(wanted.filter(|id| !gone.contains(id)))?;
+        let mut links = self.load_links(&ids, &gone)?;
 
-        for (event, ids) in events.iter().zip(&ids) {
+        for (Arrived { event, source, .. }, ids) in events.iter().zip(&ids) {
             for (identifier, id) in event.identifiers.iter().zip(ids) {
                 let entry = touched.entry(*id).or_insert_with(|| Touched::new(identifier, event.timestamp));
                 entry.seen(event.timestamp);
@@ -183,8 +140,8 @@ impl Intake {
                 best.apply(&self.plan, event, now);
             }
             for other in others {
-                let seen = links.entry((*best, *other)).or_insert_with(Seen::default);
-                seen.after = Some(LinkFacts::seen(seen.after, event.timestamp));
+                let seen = links.entry(ends(*best, *other)).or_insert_with(Seen::default);
+                seen.after = Some(LinkFacts::seen(seen.after, event.timestamp, *source));
             }
         }
         for (due, id) in due {
@@ -196,7 +153,8 @@ impl Intake {
                 named.facts.timer = None;
             }
         }
-        self.note_links(links, &touched, &mut feed, prepared, committed);
+        self.state(statements, &mut touched, &mut feed, prepared)?;
+        self.note_links(links, &mut feed, prepared, committed);
         self.note_facts(touched, &mut feed, prepared, committed);
         self.note_events(events, ids, prepared);
         Ok(feed)
@@ -231,19 +189,23 @@ impl Intake {
         Ok(touched)
     }
 
-    fn node(&self, facts: &IdentifierFacts) -> Node {
+    pub(super) fn node(&self, facts: &IdentifierFacts) -> Node {
         node(&self.rules, facts)
     }
 
     /// Current evidence of the links that the events carry.
-    fn load_links(&mut self, ids: &[Vec<IdentifierId>]) -> Result<HashMap<Ends, Seen>, StoreError> {
+    fn load_links(
+        &mut self,
+        ids: &[Vec<IdentifierId>],
+        gone: &HashSet<IdentifierId>,
+    ) -> Result<HashMap<Ends, Seen>, StoreError> {
         let mut links = HashMap::new();
         let mut missing = Vec::new();
         for ids in ids {
             let Some((best, others)) = ids.split_first() else { continue };
             for other in others {
-                let ends = (*best, *other);
-                if links.contains_key(&ends) {
+                let ends = ends(*best, *other);
+                if links.contains_key(&ends) || gone.contains(best) || gone.contains(other) {
                     continue;
                 }
                 let held = self.links.take(&ends);
@@ -259,27 +221,14 @@ impl Intake {
         Ok(links)
     }
 
-    fn note_links(
-        &mut self,
-        links: HashMap<Ends, Seen>,
-        touched: &HashMap<IdentifierId, Touched>,
-        feed: &mut Feed,
-        prepared: &mut Prepared,
-        committed: Epoch,
-    ) {
-        let end = |id: IdentifierId| endpoint(&self.rules, id, &touched.get(&id)?.facts);
-        let limited = self.rules.any_limited();
+    fn note_links(&mut self, links: HashMap<Ends, Seen>, feed: &mut Feed, prepared: &mut Prepared, committed: Epoch) {
         for (ends, Seen { before, after }) in links {
             let Some(facts) = after else { continue };
-            let new_ends = before.is_none().then(|| end(ends.0).zip(end(ends.1))).flatten();
-            feed.links.extend(new_ends.map(|(to, from)| (Link { to, from }, 1)));
-            if before.is_none() {
-                prepared.new_links.push(ends);
+            match before {
+                Some(before) => feed.evidence.push((Evidence::Link(before.link(ends)), -1)),
+                None => prepared.new_links.push(ends),
             }
-            if limited {
-                feed.evidence.extend(before.map(|before| (before.evidence(ends), -1)));
-                feed.evidence.push((facts.evidence(ends), 1));
-            }
+            feed.evidence.push((Evidence::Link(facts.link(ends)), 1));
             prepared.links.push((ends, facts));
             self.links.put(ends, facts, prepared.epoch, committed);
         }
@@ -308,8 +257,8 @@ impl Intake {
             let Touched { facts, change, node_before, added, additions_left } = touched;
             let node = self.node(&facts);
             if node_before != Some(node) {
-                feed.nodes.extend(node_before.map(|before| (before, -1)));
-                feed.nodes.push((node, 1));
+                feed.evidence.extend(node_before.map(|before| (Evidence::Node(before), -1)));
+                feed.evidence.push((Evidence::Node(node), 1));
             }
             if !change.is_zero() {
                 feed.facts.push((id, change));
@@ -325,8 +274,8 @@ impl Intake {
         }
     }
 
-    fn note_events(&self, events: Vec<Event>, ids: Vec<Vec<IdentifierId>>, prepared: &mut Prepared) {
-        for (event, ids) in events.into_iter().zip(ids) {
+    fn note_events(&self, events: Vec<Arrived>, ids: Vec<Vec<IdentifierId>>, prepared: &mut Prepared) {
+        for (Arrived { event, .. }, ids) in events.into_iter().zip(ids) {
             let place = prepared.events.len();
             for (trigger, condition) in &self.plan.program.event_conditions {
                 if condition.matches(&event) {
@@ -344,9 +293,4 @@ impl Intake {
 pub fn node(rules: &Rules, facts: &IdentifierFacts) -> Node {
     let namespace = rules.namespace(&facts.identifier.namespace).unwrap_or(u8::MAX);
     Node { priority: rules.priority(namespace), first_seen: facts.first_seen, id: facts.identifier.id(), namespace }
-}
-
-/// The end of a link that an identifier is; `None` if the definitions no longer have its namespace.
-pub fn endpoint(rules: &Rules, id: IdentifierId, facts: &IdentifierFacts) -> Option<Endpoint> {
-    Some(Endpoint { id, namespace: rules.namespace(&facts.identifier.namespace)? })
 }

@@ -69,6 +69,7 @@ impl Profile {
         for id in identifiers {
             match newer.get(id) {
                 Some(FactsChange::Whole(whole)) => facts.push(whole.clone()),
+                Some(FactsChange::Gone) => {}
                 Some(FactsChange::Added(_)) | None => stored.push(*id),
             }
         }

@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod epoch;
 pub mod recent;
+mod touched;
+pub mod statements;
 pub mod intake;
 pub mod worker;
 pub mod backfill;
@@ -14,7 +16,11 @@ pub mod hydrate;
 pub mod driver;
 pub mod lookup;
 pub mod explain;
+pub mod identity_plan;
 pub mod commit;
+mod write;
+mod fire;
+mod reconcile;
 pub mod status;
 
 pub use clock::{Clock, wall_clock};
@@ -106,7 +112,7 @@ impl Engine {
         let driver = driver::Driver {
             sources,
             processor,
-            intake: intake::Intake::new(plan.clone(), rules.clone(), store.clone(), intake),
+            intake: intake::Intake::new(plan.clone(), rules.clone(), store.clone(), intake)?,
             workers: running,
             work,
             store,
@@ -115,6 +121,7 @@ impl Engine {
             clock,
             committed: committed.clone(),
             options: driver,
+            names: Arc::new(meta.sources.clone()),
             stop: stop.clone(),
             meta,
         };

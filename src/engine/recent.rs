@@ -26,6 +26,12 @@ impl<K: Hash + Eq + Copy, V> Recent<K, V> {
         self.young.remove(key).or_else(|| self.old.remove(key)).map(|(value, _)| value)
     }
 
+    /// Removes an entry, whichever generation holds it.
+    pub fn forget(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
     /// Whether an entry is held.
     pub fn contains(&self, key: &K) -> bool {
         self.young.contains_key(key) || self.old.contains_key(key)

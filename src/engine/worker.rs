@@ -74,22 +74,15 @@ impl Workers {
     ///
     /// # Errors
     /// If the workers have stopped.
-    pub fn feed(&self, feed: Feed) -> Result<(), WorkerError> {
+    pub fn feed(&self, mut feed: Feed) -> Result<(), WorkerError> {
         let count = self.steps.len();
         if count == 1 {
             return self.send(0, Step::Feed(feed));
         }
         let mut shares: Vec<Feed> = (0..count).map(|_| Feed::default()).collect();
         let share_of = |low_bits: u128| (low_bits % count as u128) as usize;
-        for change in feed.links {
-            shares.get_mut(share_of(change.0.to.id.0)).into_iter().for_each(|share| share.links.push(change));
-        }
-        for change in feed.nodes {
-            shares.get_mut(share_of(change.0.id.0)).into_iter().for_each(|share| share.nodes.push(change));
-        }
-        for change in feed.evidence {
-            shares.get_mut(share_of(change.0.ends.0.0)).into_iter().for_each(|share| share.evidence.push(change));
-        }
+        // One worker resolves identities for all.
+        shares.first_mut().into_iter().for_each(|share| share.evidence = std::mem::take(&mut feed.evidence));
         for change in feed.facts {
             let share = shares.get_mut(share_of(change.0.0));
             if let Some(share) = share {
@@ -166,8 +159,6 @@ fn take_in(inputs: &mut Inputs, feed: Feed) {
     ) {
         changes.into_iter().for_each(|(data, times)| input.update(data, times));
     }
-    all(&mut inputs.links, feed.links);
-    all(&mut inputs.nodes, feed.nodes);
     all(&mut inputs.evidence, feed.evidence);
     all(&mut inputs.facts, feed.facts);
 }

@@ -77,4 +77,12 @@ impl Batch<'_> {
         self.batch.merge_cf(self.store.family(TABLE)?, id.to_bytes(), super::encode(TABLE, added)?);
         Ok(())
     }
+
+    /// Forgets an identifier's facts.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_facts(&mut self, id: IdentifierId) -> Result<(), StoreError> {
+        self.delete(TABLE, &id.to_bytes())
+    }
 }

@@ -109,10 +109,14 @@ impl Store {
     ///
     /// # Errors
     /// If one cannot be read, or `each` fails.
-    pub fn each_event(&self, mut each: impl FnMut(Happened) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    pub fn each_event(
+        &self,
+        mut each: impl FnMut(Epoch, Happened) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         for entry in self.db.iterator_cf(self.family(TABLE)?, IteratorMode::Start) {
-            let (_, block) = entry?;
-            events_of(&block)?.into_iter().try_for_each(&mut each)?;
+            let (key, block) = entry?;
+            let epoch = Parts(&key).number().ok_or(StoreError::Damaged(TABLE))?;
+            events_of(&block)?.into_iter().try_for_each(|event| each(epoch, event))?;
         }
         Ok(())
     }
@@ -182,6 +186,14 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Forgets where an identifier's events stand; the blocks go when they are past their age.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_timeline(&mut self, identifier: IdentifierId) -> Result<(), StoreError> {
+        self.delete_prefix(TIMELINE, &identifier.to_bytes())
+    }
+
     fn put_block(&mut self, epoch: Epoch, number: u64, block: &mut Block) -> Result<(), StoreError> {
         self.batch.put_cf(self.store.family(TABLE)?, block_key(epoch, number), block.close());
         Ok(())
@@ -221,7 +233,7 @@ mod tests {
         assert_eq!(store.view().events(&[IdentifierId(9)], 10).unwrap(), []);
 
         let mut walked = Vec::new();
-        let walk = |event| {
+        let walk = |_epoch, event| {
             walked.push(event);
             Ok(())
         };

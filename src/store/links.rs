@@ -1,16 +1,16 @@
-//! Table `links`: (better identifier, other identifier) → the evidence that they are one customer; and `linked_to`: the
+//! Table `links`: (smaller identifier, other identifier) → the evidence that they are one customer; and `linked_to`: the
 //! same the other way round, without the evidence.
 
 use super::keys::{Key, Parts};
 use super::{Batch, Store, StoreError, View};
 use serde::{Deserialize, Serialize};
-use tributary_dataflows::identity::Evidence;
+use tributary_dataflows::identity::{Ends, Link};
 use tributary_model::{IdentifierId, Millis};
 
 /// The table's name.
 pub const TABLE: &str = "links";
 
-/// (Other identifier, better identifier) → nothing.
+/// (Other identifier, smaller identifier) → nothing.
 pub const LINKED_TO: &str = "linked_to";
 
 /// How often, and when, two identifiers were seen together.
@@ -22,30 +22,38 @@ pub struct LinkFacts {
     pub first_seen: Millis,
     /// The latest of them.
     pub last_seen: Millis,
+    /// Who sent them, a bit for each place among the sources.
+    pub sources: u64,
 }
 
 impl LinkFacts {
     /// This as what the dataflow is fed.
-    pub fn evidence(self, ends: Ends) -> Evidence {
-        Evidence { ends, last_seen: self.last_seen, count: self.count }
+    pub const fn link(self, ends: Ends) -> Link {
+        Link { ends, last_seen: self.last_seen, count: self.count }
     }
 
     /// Takes in one more event.
-    pub fn seen(held: Option<Self>, at: Millis) -> Self {
+    pub fn seen(held: Option<Self>, at: Millis, source: u8) -> Self {
+        let sources = 1u64.checked_shl(source.into()).unwrap_or(0);
         match held {
-            Some(held) => {
-                Self { count: held.count + 1, first_seen: held.first_seen.min(at), last_seen: held.last_seen.max(at) }
-            }
-            None => Self { count: 1, first_seen: at, last_seen: at },
+            Some(held) => Self {
+                count: held.count + 1,
+                first_seen: held.first_seen.min(at),
+                last_seen: held.last_seen.max(at),
+                sources: held.sources | sources,
+            },
+            None => Self { count: 1, first_seen: at, last_seen: at, sources },
         }
+    }
+
+    /// The places of those who sent them.
+    pub fn sources(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |place| self.sources >> place & 1 == 1)
     }
 }
 
-/// The two ends of a link: the better identifier, the other.
-pub type Ends = (IdentifierId, IdentifierId);
-
-fn key((to, from): Ends) -> Vec<u8> {
-    Key::new().id(to.to_bytes()).id(from.to_bytes()).done()
+fn key((one, other): Ends) -> Vec<u8> {
+    Key::new().id(one.to_bytes()).id(other.to_bytes()).done()
 }
 
 impl Store {
@@ -101,8 +109,8 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// If it cannot be encoded.
-    pub fn put_new_link(&mut self, (to, from): Ends) -> Result<(), StoreError> {
-        self.put(LINKED_TO, &key((from, to)), &())
+    pub fn put_new_link(&mut self, (smaller, other): Ends) -> Result<(), StoreError> {
+        self.put(LINKED_TO, &key((other, smaller)), &())
     }
 
     /// Stores a link's evidence.
@@ -111,5 +119,14 @@ impl Batch<'_> {
     /// If it cannot be encoded.
     pub fn put_link(&mut self, ends: Ends, facts: &LinkFacts) -> Result<(), StoreError> {
         self.put(TABLE, &key(ends), facts)
+    }
+
+    /// Forgets a link.
+    ///
+    /// # Errors
+    /// If a table is missing.
+    pub fn delete_link(&mut self, (smaller, other): Ends) -> Result<(), StoreError> {
+        self.delete(TABLE, &key((smaller, other)))?;
+        self.delete(LINKED_TO, &key((other, smaller)))
     }
 }

@@ -1,4 +1,5 @@
-//! Table `members`: (segment, profile) → since when; and `memberships`: (profile, segment), the other way.
+//! Table `members`: (segment, profile) → since when; `memberships`: (profile, segment), the other way; and
+//! `former_memberships`: (profile, segment) → since when a profile was in that has merged with others, or was parted.
 
 use super::keys::{Key, Parts};
 use super::{Batch, Store, StoreError, View};
@@ -8,6 +9,9 @@ use tributary_model::{Millis, ProfileId};
 pub const TABLE: &str = "members";
 /// (Profile, segment) → since when.
 pub const BY_PROFILE: &str = "memberships";
+
+/// (Profile, segment) → since when, of memberships that ended because identifiers moved.
+pub const FORMER: &str = "former_memberships";
 
 fn key(segment: &str, profile: ProfileId) -> Vec<u8> {
     Key::new().text(segment).id(profile.to_bytes()).done()
@@ -26,17 +30,37 @@ impl View<'_> {
         self.get(TABLE, &key(segment, profile))
     }
 
+    /// Since when a profile was in a segment, when its identifiers last moved.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn former_since(&self, profile: ProfileId, segment: &str) -> Result<Option<Millis>, StoreError> {
+        self.get(FORMER, &key_by_profile(profile, segment))
+    }
+
     /// The segments that a profile is in, with since when, by id.
     ///
     /// # Errors
     /// If one cannot be read.
     pub fn memberships(&self, profile: ProfileId) -> Result<Vec<(String, Millis)>, StoreError> {
+        self.segments_of(BY_PROFILE, profile)
+    }
+
+    /// The segments that a profile was in when its identifiers last moved.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn former_memberships(&self, profile: ProfileId) -> Result<Vec<(String, Millis)>, StoreError> {
+        self.segments_of(FORMER, profile)
+    }
+
+    fn segments_of(&self, table: &'static str, profile: ProfileId) -> Result<Vec<(String, Millis)>, StoreError> {
         let prefix = profile.to_bytes();
-        let entries = self.prefix::<Millis>(BY_PROFILE, &prefix, &prefix)?;
-        let membership = |entry: Result<(Box<[u8]>, Millis), StoreError>| {
+        let entries = self.prefix::<Millis>(table, &prefix, &prefix)?;
+        let membership = move |entry: Result<(Box<[u8]>, Millis), StoreError>| {
             let (key, since) = entry?;
             let mut parts = Parts(&key);
-            let segment = parts.id().and_then(|_| parts.text()).ok_or(StoreError::Damaged(BY_PROFILE))?;
+            let segment = parts.id().and_then(|_| parts.text()).ok_or(StoreError::Damaged(table))?;
             Ok((segment.to_owned(), since))
         };
         entries.map(membership).collect()
@@ -90,6 +114,22 @@ impl Batch<'_> {
     pub fn put_member(&mut self, segment: &str, profile: ProfileId, since: Millis) -> Result<(), StoreError> {
         self.put(TABLE, &key(segment, profile), &since)?;
         self.put(BY_PROFILE, &key_by_profile(profile, segment), &since)
+    }
+
+    /// Remembers that a profile was in a segment when its identifiers moved.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_former_member(&mut self, segment: &str, profile: ProfileId, since: Millis) -> Result<(), StoreError> {
+        self.put(FORMER, &key_by_profile(profile, segment), &since)
+    }
+
+    /// Forgets a former membership.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_former_member(&mut self, segment: &str, profile: ProfileId) -> Result<(), StoreError> {
+        self.delete(FORMER, &key_by_profile(profile, segment))
     }
 
     /// Takes a profile out of a segment.

@@ -31,6 +31,12 @@ pub struct Meta {
     pub next_message: u64,
     /// The next number of a rejected event.
     pub next_rejected: u64,
+    /// The next number of a statement.
+    pub next_statement: u64,
+    /// The names of those who have sent events, by the place that links know them by.
+    pub sources: Vec<String>,
+    /// Conflicts there are, by kind.
+    pub conflicts: BTreeMap<String, i64>,
     /// The aggregates that the facts hold, by stable id, sorted.
     pub aggregates: Vec<u64>,
 }

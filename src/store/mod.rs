@@ -7,7 +7,10 @@ pub mod codec;
 pub mod keys;
 pub mod facts;
 pub mod links;
+pub mod statements;
 pub mod owners;
+pub mod moves;
+pub mod conflicts;
 pub mod members;
 pub mod timers;
 pub mod seen;
@@ -77,14 +80,20 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 22] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
+    statements::TABLE,
+    statements::ALL,
+    statements::DELETED,
     owners::TABLE,
     owners::IDENTIFIERS,
+    moves::TABLE,
+    conflicts::TABLE,
     members::TABLE,
     members::BY_PROFILE,
+    members::FORMER,
     timers::TABLE,
     seen::TABLE,
     history::TABLE,
@@ -102,6 +111,18 @@ impl Store {
     /// # Errors
     /// If the folder cannot be written, another process has it open, or it holds another format.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_as(dir, options, false)
+    }
+
+    /// Opens the state to read what it is now, also while a server works on it. Nothing can be written.
+    ///
+    /// # Errors
+    /// If there is none, or it holds another format.
+    pub fn open_read_only(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_as(dir, options, true)
+    }
+
+    fn open_as(dir: &Path, options: StoreOptions, read_only: bool) -> Result<Self, StoreError> {
         let clock = Arc::new(AtomicI64::new(Millis::MIN));
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let mut db_options = Options::default();
@@ -147,6 +168,9 @@ impl Store {
             if table == history::TIMELINE {
                 family.set_compaction_filter("timeline age", age(options.history_retention_ms, history::happened_at));
             }
+            if table == moves::TABLE {
+                family.set_compaction_filter("moves age", age(options.history_retention_ms, moves::made_at));
+            }
             if table == rejected::TABLE {
                 family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));
             }
@@ -155,7 +179,10 @@ impl Store {
             }
             ColumnFamilyDescriptor::new(table, family)
         });
-        let db = DB::open_cf_descriptors(&db_options, dir, families)?;
+        let db = match read_only {
+            true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
+            false => DB::open_cf_descriptors(&db_options, dir, families)?,
+        };
         let store = Self { db, clock, options };
         if let Some(meta) = store.view().meta()? {
             store.clock.store(meta.clock, Ordering::Relaxed);
@@ -269,6 +296,13 @@ impl Batch<'_> {
 
     fn delete(&mut self, table: &'static str, key: &[u8]) -> Result<(), StoreError> {
         self.batch.delete_cf(self.store.family(table)?, key);
+        Ok(())
+    }
+
+    fn delete_prefix(&mut self, table: &'static str, prefix: &[u8]) -> Result<(), StoreError> {
+        if let Some(end) = keys::after_prefix(prefix) {
+            self.batch.delete_range_cf(self.store.family(table)?, prefix.to_vec(), end);
+        }
         Ok(())
     }
 

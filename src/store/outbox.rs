@@ -1,16 +1,16 @@
 //! Tables `outbox`: (destination, number) → a message to send; `dead`: the same for what could not be sent; and
-//! `messages`: (profile, time, number) → what became of each message, for whoever asks.
+//! `messages`: (identifier, time, number) → what became of each message, for whoever asks.
 
 use super::keys::{Key, Parts};
 use super::{Batch, Store, StoreError, View};
 use serde::{Deserialize, Serialize};
-use tributary_model::{Millis, ProfileId};
+use tributary_model::{IdentifierId, Millis, ProfileId};
 
 /// Messages to send.
 pub const TABLE: &str = "outbox";
 /// Messages that were given up.
 pub const DEAD: &str = "dead";
-/// What became of messages, by profile.
+/// What became of messages, by identifier.
 pub const MESSAGES: &str = "messages";
 
 /// A message as it is stored; its destination and number are its key.
@@ -22,6 +22,8 @@ pub struct StoredMessage {
     pub trigger: String,
     /// Whom it is about.
     pub profile: ProfileId,
+    /// The identifier whose event set it off, with which it goes through merges and their undoing; else the profile's.
+    pub about: IdentifierId,
     /// What is sent.
     pub body: Vec<u8>,
     /// The clock of the epoch that caused it.
@@ -60,7 +62,7 @@ fn key(destination: &str, number: u64) -> Vec<u8> {
 }
 
 fn note_key(message: &StoredMessage, number: u64) -> Vec<u8> {
-    Key::new().id(message.profile.to_bytes()).millis(message.created_at).number(number).done()
+    Key::new().id(message.about.to_bytes()).millis(message.created_at).number(number).done()
 }
 
 impl View<'_> {
@@ -87,18 +89,18 @@ impl View<'_> {
         entries.take(limit).map(message).collect()
     }
 
-    /// At most `limit` notes of a profile's messages, latest message first, each with its place; only those before
+    /// At most `limit` notes of an identifier's messages, latest message first, each with its place; only those before
     /// `before`.
     ///
     /// # Errors
     /// If one cannot be read.
     pub fn notes(
         &self,
-        profile: ProfileId,
+        identifier: IdentifierId,
         before: Option<Place>,
         limit: usize,
     ) -> Result<Vec<(Place, Note)>, StoreError> {
-        let prefix = profile.to_bytes();
+        let prefix = identifier.to_bytes();
         let before = before.map(|(at, number)| Key::new().id(prefix).millis(at).number(number).done());
         let entries = self.prefix_backwards::<Note>(MESSAGES, &prefix, before.as_deref())?;
         let note = |entry: Result<(Box<[u8]>, Note), StoreError>| {
@@ -143,6 +145,14 @@ impl Batch<'_> {
     /// If it cannot be encoded.
     pub fn put_dead(&mut self, destination: &str, number: u64, message: &StoredMessage) -> Result<(), StoreError> {
         self.put(DEAD, &key(destination, number), message)
+    }
+
+    /// Forgets what became of an identifier's messages.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_notes(&mut self, identifier: IdentifierId) -> Result<(), StoreError> {
+        self.delete_prefix(MESSAGES, &identifier.to_bytes())
     }
 
     /// Notes what became of a message.

@@ -124,6 +124,27 @@ impl Client {
         self.post_bytes(path, body.to_string())
     }
 
+    /// Posts JSON with the admin token.
+    #[track_caller]
+    pub(crate) fn admin(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        let body = body.to_string().into_bytes();
+        self.request(Method::POST, path, As::Bearer(ADMIN_TOKEN), &headers, body).unwrap()
+    }
+
+    /// States something of two identifiers; gives the log position.
+    #[track_caller]
+    pub(crate) fn state(&self, what: &str, a: &str, b: &str) -> String {
+        self.admin(&format!("/v1/identity/{what}"), &json!({ "a": a, "b": b, "by": "support", "reason": "a test" }))
+            .position()
+    }
+
+    /// Deletes with the admin token.
+    #[track_caller]
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.request(Method::DELETE, path, As::Bearer(ADMIN_TOKEN), &[], Vec::new()).unwrap()
+    }
+
     /// Sends events in one `/v1/batch`, which must be accepted; gives the log position.
     #[track_caller]
     pub(crate) fn batch(&self, events: &[Value]) -> String {

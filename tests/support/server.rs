@@ -78,9 +78,9 @@ impl Site {
         self.folder.path().join(inside)
     }
 
-    /// A command of the program about this site, such as `check`.
+    /// A command of the program about this site, such as `check` or `identity plan`.
     pub(crate) fn command(&self, command: &str) -> Command {
-        let mut program = program(&[command]);
+        let mut program = program(&command.split(' ').collect::<Vec<_>>());
         program.arg("--config").arg(self.path("tributary.toml"));
         program.arg("--definitions").arg(self.path("definitions"));
         program.envs(self.variables.iter().map(|(name, value)| (name, value))).current_dir(self.folder.path());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use std::time::Duration;
-use tributary_model::{Millis, ProfileId};
+use tributary_model::{IdentifierId, Millis, ProfileId};
 
 /// One thing to send, as it stands in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Message {
     pub destination: String,
     /// Whom it is about.
     pub profile: ProfileId,
+    /// The identifier whose event set it off; else the one that names the profile.
+    pub about: IdentifierId,
     /// What is sent.
     pub body: Bytes,
     /// The clock of the epoch that caused it.

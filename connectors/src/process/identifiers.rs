@@ -47,6 +47,11 @@ const NOBODY: [&str; 34] = [
     "none@none.com",
 ];
 
+/// A text that names no identifier: says what is wrong and what to write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoIdentifier(String);
+
 /// An event's objects, in which identifiers may stand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Objects<'a> {
@@ -148,6 +153,29 @@ impl Identifiers {
             (true, true) => Err(Reason::AllIdentifiersBlocked),
             (true, false) => Err(Reason::MissingIdentifier),
         }
+    }
+
+    /// The identifier that `namespace:value` is.
+    pub(super) fn parse(&self, text: &str) -> Result<Identifier, NoIdentifier> {
+        let shape = || NoIdentifier(format!("`{text}` is no identifier; write for example email:ada@example.com"));
+        let (name, value) = text.split_once(':').ok_or_else(shape)?;
+        let namespace = self.namespaces.iter().find(|namespace| namespace.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.namespaces.iter().map(|namespace| namespace.name.as_str()).collect();
+            NoIdentifier(format!("there is no namespace `{name}`; there are {}", names.join(", ")))
+        })?;
+        let normal =
+            namespace.normalise.apply(value).filter(|_| longer_than(value, limits::IDENTIFIER_CHARS).is_none());
+        let normal = normal.ok_or_else(|| NoIdentifier(format!("`{value}` is no value of `{name}`")))?;
+        if self.is_blocked(namespace, value, &normal) {
+            return Err(NoIdentifier(format!("`{text}` identifies nobody: the value is blocked")));
+        }
+        Ok(Identifier { namespace: namespace.name.clone(), value: normal })
+    }
+
+    /// Whether an identifier that was taken in by other rules identifies nobody by these.
+    pub(super) fn blocks(&self, identifier: &Identifier) -> bool {
+        let namespace = self.namespaces.iter().find(|namespace| namespace.name == identifier.namespace);
+        namespace.is_some_and(|namespace| self.is_blocked(namespace, &identifier.value, &identifier.value))
     }
 
     fn take(&self, found: &mut Found, namespace: &Namespace, text: Option<&str>) -> Result<(), Reason> {

@@ -7,16 +7,19 @@ mod validate;
 mod identifiers;
 mod time;
 mod reject;
+mod statement;
 
 pub use decode::{Scalar, object};
 pub use reject::Reason;
+pub use statement::{STATEMENTS, Statement, StatementKind};
 pub use time::instant;
 
 use bytes::Bytes;
 use decode::Parts;
+pub use identifiers::NoIdentifier;
 use identifiers::{Identifiers, Objects};
 use serde_json::Map;
-use tributary_model::{Event, EventKind, IdentityRules, MessageId, Millis};
+use tributary_model::{Event, EventKind, Identifier, IdentityRules, MessageId, Millis};
 
 /// Why rules cannot be used. The configuration says the same with file and line.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,19 @@ impl Processor {
     pub fn reread(&self, body: &Bytes, timestamp: Millis, message_id: MessageId) -> Result<Event, Reason> {
         let parts = decode::decode(body)?;
         self.event(validate::kind(&parts)?, body, parts, timestamp, message_id)
+    }
+
+    /// The identifier that `namespace:value` is, made equal as in events.
+    ///
+    /// # Errors
+    /// [`NoIdentifier`], with what to write instead.
+    pub fn identifier(&self, text: &str) -> Result<Identifier, NoIdentifier> {
+        self.identifiers.parse(text)
+    }
+
+    /// Whether an identifier that was taken in by other rules identifies nobody by these.
+    pub fn blocks(&self, identifier: &Identifier) -> bool {
+        self.identifiers.blocks(identifier)
     }
 
     fn event(

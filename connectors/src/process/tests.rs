@@ -16,7 +16,7 @@ fn processor() -> Processor {
     let from = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
     let email = Namespace {
         priority: 2,
-        normalise: Normalise::Email,
+        normalise: Normalise::EMAIL,
         from: from(&["traits.email", "context.traits.email", "properties.order.email"]),
         ..Namespace::default()
     };

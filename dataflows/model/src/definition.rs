@@ -3,7 +3,7 @@
 //! These are the *checked* forms. How they are written in YAML, and what is said of a mistake, is the
 //! configuration's business.
 
-use crate::Normalise;
+use crate::{Normalise, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +30,8 @@ pub struct IdentityRules {
     pub namespaces: BTreeMap<String, Namespace>,
     /// Values that identify nobody: exact texts, or patterns that begin with `re:`.
     pub block: Vec<String>,
+    /// Links that one customer may have; more are a tangle that joins nobody.
+    pub max_links: u32,
 }
 
 impl Default for IdentityRules {
@@ -42,6 +44,7 @@ impl Default for IdentityRules {
                 ("anonymous_id".to_owned(), namespace(9)),
             ]),
             block: Vec::new(),
+            max_links: limits::LINKS_PER_PROFILE,
         }
     }
 }

@@ -7,6 +7,7 @@ mod event;
 mod id;
 mod identifier;
 pub mod limits;
+mod normalise;
 mod position;
 mod value;
 
@@ -16,6 +17,7 @@ pub use definition::{
 };
 pub use event::{Event, EventKind};
 pub use id::{Epoch, IdentifierId, MessageId, Millis, ProfileId};
-pub use identifier::{Identifier, Normalise};
+pub use identifier::Identifier;
+pub use normalise::{Normalise, Region};
 pub use position::Position;
 pub use value::{Value, format_millis};

@@ -20,3 +20,6 @@ pub const TRAITS_PER_IDENTIFIER: usize = 300;
 pub const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
 /// The earliest timestamp taken: 1970-01-02. A zero or negative one is a client without a clock.
 pub const EARLIEST_MS: i64 = 24 * 60 * 60 * 1000;
+/// Links that hold one customer together, where the definitions say nothing else: no person has so many, and what is
+/// connected this far by mistake would tell everybody about everybody.
+pub const LINKS_PER_PROFILE: u32 = 10_000;

@@ -1,11 +1,9 @@
 //! Why identifiers are one customer, or are not: each link with what it does, and which links hold a profile together.
 
-use super::links::{NamespaceIndex, Rules};
+use super::evidence::{Ends, Stated};
+use super::rules::{NamespaceIndex, Rules};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{IdentifierId, ProfileId};
-
-/// The two ends of a link: the better identifier, the other.
-pub type Ends = (IdentifierId, IdentifierId);
 
 /// One identifier as the explanation needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +14,8 @@ pub struct Known {
     pub owner: Option<ProfileId>,
     /// By namespace, how many distinct identifiers it is linked to.
     pub neighbours: BTreeMap<NamespaceIndex, u32>,
+    /// Whether it is among more links than one customer has.
+    pub tangled: bool,
 }
 
 /// What a link does.
@@ -39,6 +39,13 @@ pub enum Verdict {
     },
     /// It would bring together more of a namespace than one profile may hold, and has the weaker evidence.
     TooMany,
+    /// It is among more links than one customer has.
+    Tangled,
+    /// It was stated that two which it would bring together are two customers.
+    Different {
+        /// Which two.
+        stated: Ends,
+    },
 }
 
 /// What makes an identifier a shared one, if anything does.
@@ -49,23 +56,36 @@ pub fn shared(known: &Known, rules: &Rules) -> Option<(NamespaceIndex, u32, u32)
     })
 }
 
-/// Each link with what it does. `known` has both ends of all of them, and every link of a profile whose bridges are
-/// asked for.
-pub fn explain(links: &[Ends], known: &BTreeMap<IdentifierId, Known>, rules: &Rules) -> Vec<Verdict> {
+/// Each link, and what was stated of its ends, with what it does. `known` has both ends of all of them, and every link of
+/// a profile whose bridges are asked for.
+pub fn explain(links: &[(Ends, Option<Stated>)], known: &BTreeMap<IdentifierId, Known>, rules: &Rules) -> Vec<Verdict> {
+    let owner = |id: IdentifierId| known.get(&id).and_then(|known| known.owner);
+    let different = links.iter().filter(|(_, stated)| *stated == Some(Stated::Different));
+    let different: BTreeMap<_, Ends> = different.map(|(ends, _)| ((owner(ends.0), owner(ends.1)), *ends)).collect();
     let shared_end = |id: IdentifierId| {
         let (namespace, count, limit) = shared(known.get(&id)?, rules)?;
         Some(Verdict::Shared { identifier: id, namespace, count, limit })
     };
-    let owner = |id: IdentifierId| known.get(&id).and_then(|known| known.owner);
-    let cut = |ends: &Ends| {
-        let apart = || (owner(ends.0) != owner(ends.1)).then_some(Verdict::TooMany);
-        shared_end(ends.0).or_else(|| shared_end(ends.1)).or_else(apart)
+    let is_tangled = |id: IdentifierId| known.get(&id).is_some_and(|known| known.tangled);
+    let cut = |(ends, stated): &(Ends, Option<Stated>)| {
+        let owners = (owner(ends.0), owner(ends.1));
+        let apart = (owners.0 != owners.1).then(|| {
+            let stated = different.get(&owners).or_else(|| different.get(&(owners.1, owners.0)));
+            stated.map_or(Verdict::TooMany, |stated| Verdict::Different { stated: *stated })
+        });
+        match stated {
+            Some(Stated::Different) => Some(Verdict::Different { stated: *ends }),
+            Some(Stated::Same) => apart,
+            None if is_tangled(ends.0) || is_tangled(ends.1) => Some(Verdict::Tangled),
+            None => shared_end(ends.0).or_else(|| shared_end(ends.1)).or(apart),
+        }
     };
     let cuts: Vec<Option<Verdict>> = links.iter().map(cut).collect();
-    let merging: Vec<Ends> = links.iter().zip(&cuts).filter(|(_, cut)| cut.is_none()).map(|(ends, _)| *ends).collect();
+    let merging = links.iter().zip(&cuts).filter(|(_, cut)| cut.is_none());
+    let merging: Vec<Ends> = merging.map(|((ends, _), _)| *ends).collect();
     let bridges = bridges(&merging);
     let verdicts = links.iter().zip(cuts);
-    verdicts.map(|(ends, cut)| cut.unwrap_or(Verdict::Merges { bridge: bridges.contains(ends) })).collect()
+    verdicts.map(|((ends, _), cut)| cut.unwrap_or(Verdict::Merges { bridge: bridges.contains(ends) })).collect()
 }
 
 /// The links without which their ends would not be connected: Tarjan's low links, without recursion.

@@ -2,8 +2,11 @@
 //!
 //! A profile's predecessors are the profiles that its identifiers belonged to an epoch ago, its successors those that
 //! they belong to now. Someone enters a segment when no predecessor was in it; someone leaves when every predecessor
-//! was in it and no successor is. So a merge or an unmerge alone never fires.
+//! was in it and no successor is. One who is parted into several does not leave: there never was such a customer. What
+//! a profile was in when its identifiers moved is remembered as its *former* membership, so that merging, parting and
+//! merging again fires nothing and ends where it began.
 
+use crate::identity::Conflict;
 use crate::output::{Output, SegmentIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{IdentifierId, Millis, ProfileId};
@@ -19,6 +22,8 @@ pub struct Changes {
     pub left: BTreeSet<(ProfileId, SegmentIndex)>,
     /// Segments whose count changed, with the new count.
     pub counts: BTreeMap<SegmentIndex, i64>,
+    /// What operators should know: true if it is new, false if it is over.
+    pub conflicts: BTreeMap<Conflict, bool>,
 }
 
 impl Changes {
@@ -49,6 +54,9 @@ impl Changes {
                 Output::Count(segment, _) => {
                     changes.counts.entry(segment).or_insert(0);
                 }
+                Output::Conflict(conflict) => {
+                    changes.conflicts.insert(conflict, is_new);
+                }
             }
         }
         changes
@@ -61,6 +69,11 @@ pub trait Prior {
     type Error;
     /// Since when the profile was in the segment; `None` if it was not.
     fn since(&self, profile: ProfileId, segment: SegmentIndex) -> Result<Option<Millis>, Self::Error>;
+    /// Since when the profile was in the segment when its identifiers last moved.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn former_since(&self, profile: ProfileId, segment: SegmentIndex) -> Result<Option<Millis>, Self::Error>;
 }
 
 /// Which way a customer went.
@@ -88,6 +101,8 @@ pub struct Membership {
 pub struct Qualified {
     /// New memberships.
     pub members: Vec<Membership>,
+    /// Memberships that ended because identifiers moved.
+    pub former: Vec<Membership>,
     /// Customers that came or went, in a fixed order.
     pub transitions: BTreeSet<(ProfileId, SegmentIndex, Transition)>,
 }
@@ -101,21 +116,39 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
     let mut qualified = Qualified::default();
     for &(profile, segment) in &changes.entered {
         let mut earliest = None;
+        let mut former = None;
         for before in kin.predecessors(profile) {
             let since = prior.since(before, segment)?;
             earliest = earliest.into_iter().chain(since).min();
         }
-        if earliest.is_none() {
+        if kin.has_moved(profile) {
+            for before in kin.predecessors(profile).chain([profile]) {
+                let since = prior.former_since(before, segment)?;
+                former = former.into_iter().chain(since).min();
+            }
+            if let Some(own) = prior.former_since(profile, segment)? {
+                // As it was before it merged; but not longer ago than those were in with whom it merged.
+                former = Some(own);
+                earliest = earliest.map(|earliest: Millis| earliest.max(own));
+            }
+        }
+        let since = earliest.or(former);
+        if since.is_none() {
             qualified.transitions.insert((profile, segment, Transition::Enter));
         }
-        qualified.members.push(Membership { profile, segment, since: earliest.unwrap_or(clock) });
+        qualified.members.push(Membership { profile, segment, since: since.unwrap_or(clock) });
     }
     for &(profile, segment) in &changes.left {
+        if kin.has_moved(profile)
+            && let Some(since) = prior.since(profile, segment)?
+        {
+            qualified.former.push(Membership { profile, segment, since });
+        }
         let is_in = |now: ProfileId| -> Result<bool, P::Error> {
             let key = (now, segment);
             Ok(changes.entered.contains(&key) || (!changes.left.contains(&key) && prior.since(now, segment)?.is_some()))
         };
-        let mut still_in = false;
+        let mut still_in = kin.is_parted(profile);
         for now in kin.successors(profile) {
             still_in = still_in || is_in(now)?;
         }
@@ -159,6 +192,16 @@ impl<'a> Kin<'a> {
         self.naming(profile).map_or(Some(profile), |(_, new)| *new)
     }
 
+    /// Whether identifiers came to the profile from others, or left it for others.
+    fn has_moved(&self, profile: ProfileId) -> bool {
+        self.before.contains_key(&profile) || self.after.contains_key(&profile)
+    }
+
+    /// Whether the profile's identifiers are now more than one customer's.
+    fn is_parted(&self, profile: ProfileId) -> bool {
+        self.successors(profile).collect::<BTreeSet<_>>().len() > 1
+    }
+
     fn predecessors(&self, profile: ProfileId) -> impl Iterator<Item = ProfileId> {
         let own = self.naming(profile).map_or(Some(profile), |(old, _)| *old);
         own.into_iter().chain(self.before.get(&profile).into_iter().flatten().copied())
@@ -174,12 +217,16 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    struct Was(Vec<(u128, Millis)>);
+    /// Who was in, and who was when identifiers last moved.
+    struct Was(Vec<(u128, Millis)>, Vec<(u128, Millis)>);
 
     impl Prior for Was {
         type Error = Infallible;
         fn since(&self, profile: ProfileId, _segment: SegmentIndex) -> Result<Option<Millis>, Infallible> {
             Ok(self.0.iter().find(|(id, _)| *id == profile.0).map(|(_, since)| *since))
+        }
+        fn former_since(&self, profile: ProfileId, _segment: SegmentIndex) -> Result<Option<Millis>, Infallible> {
+            Ok(self.1.iter().find(|(id, _)| *id == profile.0).map(|(_, since)| *since))
         }
     }
 
@@ -198,7 +245,7 @@ mod tests {
         stored: &[(u128, Millis)],
         moved: &[(u128, Transition)],
     ) {
-        let Ok(qualified) = qualify(&Changes::new(outputs), &Was(was.to_vec()), 100);
+        let Ok(qualified) = qualify(&Changes::new(outputs), &Was(was.to_vec(), Vec::new()), 100);
         let members: Vec<_> = qualified.members.iter().map(|member| (member.profile.0, member.since)).collect();
         assert_eq!(members, stored);
         let transitions: Vec<_> = qualified.transitions.iter().map(|(profile, _, way)| (profile.0, *way)).collect();
@@ -244,5 +291,28 @@ mod tests {
     fn a_merge_with_a_stranger_that_ends_a_membership_is_no_exit() {
         let merge = vec![owner(2, 2, -1), owner(2, 1, 1), member(2, -1)];
         check(&[(2, 7)], merge, &[], &[]);
+    }
+
+    #[test]
+    fn what_qualified_only_together_neither_leaves_when_it_is_parted_nor_enters_again_when_it_is_joined() {
+        let parted = Changes::new(vec![owner(2, 1, -1), owner(2, 2, 1), member(1, -1)]);
+        let Ok(qualified) = qualify(&parted, &Was(vec![(1, 7)], Vec::new()), 100);
+        assert_eq!(qualified.transitions.len(), 0);
+        assert_eq!(qualified.former, [Membership { profile: ProfileId(1), segment: 0, since: 7 }]);
+
+        let joined = Changes::new(vec![owner(2, 2, -1), owner(2, 1, 1), member(1, 1)]);
+        let Ok(qualified) = qualify(&joined, &Was(Vec::new(), vec![(1, 7)]), 200);
+        assert_eq!(qualified.transitions.len(), 0);
+        assert_eq!(qualified.members, [Membership { profile: ProfileId(1), segment: 0, since: 7 }]);
+    }
+
+    #[test]
+    fn a_member_that_merged_and_is_parted_is_in_since_it_was() {
+        let parted = Changes::new(vec![owner(2, 1, -1), owner(2, 2, 1), member(2, 1)]);
+        let Ok(qualified) = qualify(&parted, &Was(vec![(1, 7)], vec![(2, 20)]), 100);
+        assert_eq!(qualified.members, [Membership { profile: ProfileId(2), segment: 0, since: 20 }]);
+        // But the membership of the two had ended and begun anew in the meantime.
+        let Ok(qualified) = qualify(&parted, &Was(vec![(1, 60)], vec![(2, 20)]), 100);
+        assert_eq!(qualified.members, [Membership { profile: ProfileId(2), segment: 0, since: 60 }]);
     }
 }

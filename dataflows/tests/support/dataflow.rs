@@ -2,12 +2,12 @@
 
 use super::definitions::{definitions, identity};
 use super::naive::LinkEnds;
-use differential_dataflow::difference::IsZero;
+use differential_dataflow::difference::{Abelian, IsZero};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
-use tributary_dataflows::identity::{Endpoint, Evidence, Link, Node, Rules};
+use tributary_dataflows::identity::{Conflict, Evidence, Link, Node, Rules, Stated, ends};
 use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
 use tributary_dataflows::segments::Program;
 use tributary_dataflows::{Output, build};
@@ -15,8 +15,6 @@ use tributary_model::{Event, IdentifierId, MessageId, Millis, ProfileId};
 
 #[derive(Default)]
 struct Epoch {
-    links: Vec<(Link, isize)>,
-    nodes: Vec<(Node, isize)>,
     evidence: Vec<(Evidence, isize)>,
     facts: Vec<(IdentifierId, Features)>,
 }
@@ -29,7 +27,8 @@ pub struct Dataflow {
     facts: HashMap<IdentifierId, IdentifierFacts>,
     /// Facts as they were, and what this epoch adds: merged they must be the facts.
     apart: HashMap<IdentifierId, (IdentifierFacts, IdentifierFacts)>,
-    links: HashMap<LinkEnds, Evidence>,
+    links: HashMap<LinkEnds, Link>,
+    stated: HashMap<LinkEnds, Stated>,
     seen: HashSet<MessageId>,
     epoch: Epoch,
     inputs: Vec<Sender<Epoch>>,
@@ -66,8 +65,6 @@ impl Dataflow {
             });
             for (epoch, changes) in receiver.into_iter().enumerate() {
                 let next = epoch as u64 + 1;
-                changes.links.into_iter().for_each(|(link, times)| inputs.links.update(link, times));
-                changes.nodes.into_iter().for_each(|(node, times)| inputs.nodes.update(node, times));
                 changes.evidence.into_iter().for_each(|(evidence, times)| inputs.evidence.update(evidence, times));
                 changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
                 inputs.advance_to(next);
@@ -82,6 +79,7 @@ impl Dataflow {
             facts: HashMap::new(),
             apart: HashMap::new(),
             links: HashMap::new(),
+            stated: HashMap::new(),
             seen: HashSet::new(),
             epoch: Epoch::default(),
             inputs,
@@ -101,14 +99,6 @@ impl Dataflow {
         }
     }
 
-    fn link(&self, (to, from): LinkEnds) -> Link {
-        let end = |id: IdentifierId| Endpoint {
-            id,
-            namespace: self.rules.namespace(&self.facts[&id].identifier.namespace).unwrap(),
-        };
-        Link { to: end(to), from: end(from) }
-    }
-
     /// Takes in an event; one whose message was seen changes nothing.
     pub fn event(&mut self, event: &Event, now: Millis) {
         if !self.seen.insert(event.message_id) {
@@ -126,8 +116,8 @@ impl Dataflow {
             }
             let after = self.node(&self.facts[&identifier.id()]);
             if before != Some(after) {
-                self.epoch.nodes.extend(before.map(|before| (before, -1)));
-                self.epoch.nodes.push((after, 1));
+                self.epoch.evidence.extend(before.map(|before| (Evidence::Node(before), -1)));
+                self.epoch.evidence.push((Evidence::Node(after), 1));
             }
         }
         let best = event.identifiers[0].id();
@@ -144,29 +134,48 @@ impl Dataflow {
             self.epoch.facts.push((best, change));
         }
         for other in &event.identifiers[1..] {
-            let ends = (best, other.id());
+            let ends = ends(best, other.id());
             let before = self.links.get(&ends).copied();
-            let mut after = before.unwrap_or(Evidence { ends, last_seen: event.timestamp, count: 0 });
+            let mut after = before.unwrap_or(Link { ends, last_seen: event.timestamp, count: 0 });
             after.last_seen = after.last_seen.max(event.timestamp);
             after.count += 1;
             self.links.insert(ends, after);
-            self.epoch.evidence.push((after, 1));
-            match before {
-                Some(before) => self.epoch.evidence.push((before, -1)),
-                None => {
-                    let link = self.link(ends);
-                    self.epoch.links.push((link, 1));
-                }
-            }
+            self.epoch.evidence.push((Evidence::Link(after), 1));
+            self.epoch.evidence.extend(before.map(|before| (Evidence::Link(before), -1)));
         }
     }
 
     /// Takes a link back.
-    pub fn unlink(&mut self, ends: LinkEnds) {
-        if let Some(evidence) = self.links.remove(&ends) {
-            let link = self.link(ends);
-            self.epoch.links.push((link, -1));
-            self.epoch.evidence.push((evidence, -1));
+    pub fn take_back(&mut self, ends: LinkEnds) {
+        if let Some(link) = self.links.remove(&ends) {
+            self.epoch.evidence.push((Evidence::Link(link), -1));
+        }
+    }
+
+    /// Takes in what somebody says of two identifiers; `None` takes it back.
+    pub fn state(&mut self, ends: LinkEnds, stated: Option<Stated>) {
+        let before = match stated {
+            Some(stated) => self.stated.insert(ends, stated),
+            None => self.stated.remove(&ends),
+        };
+        self.epoch.evidence.extend(before.map(|before| (Evidence::Statement(ends, before), -1)));
+        self.epoch.evidence.extend(stated.map(|now| (Evidence::Statement(ends, now), 1)));
+    }
+
+    /// Forgets an identifier, with what is known of it and its links.
+    pub fn delete(&mut self, id: IdentifierId) {
+        let Some(facts) = self.facts.remove(&id) else { return };
+        self.apart.remove(&id);
+        self.epoch.evidence.push((Evidence::Node(self.node(&facts)), -1));
+        let mut features = facts.features(&self.plan);
+        features.negate();
+        self.epoch.facts.push((id, features));
+        let touches = |ends: &LinkEnds| ends.0 == id || ends.1 == id;
+        for ends in self.links.keys().copied().filter(touches).collect::<Vec<_>>() {
+            self.take_back(ends);
+        }
+        for ends in self.stated.keys().copied().filter(touches).collect::<Vec<_>>() {
+            self.state(ends, None);
         }
     }
 
@@ -224,6 +233,14 @@ impl Dataflow {
             _ => None,
         };
         self.truths.keys().filter_map(count).collect()
+    }
+
+    pub fn conflicts(&self) -> BTreeSet<Conflict> {
+        let conflict = |output: &Output| match output {
+            Output::Conflict(conflict) => Some(*conflict),
+            _ => None,
+        };
+        self.truths.keys().filter_map(conflict).collect()
     }
 
     fn segment(&self, index: u16) -> String {

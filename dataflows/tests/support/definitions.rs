@@ -10,6 +10,7 @@ pub fn identity() -> IdentityRules {
     identity.namespaces.get_mut("user_id").unwrap().max_per_profile = Some(1);
     let device = identity.namespaces.get_mut("anonymous_id").unwrap();
     device.shared_after.insert("user_id".to_owned(), 2);
+    identity.max_links = super::naive::MAX_LINKS as u32;
     identity
 }
 

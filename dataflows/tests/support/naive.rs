@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use tributary_dataflows::identity::{Conflict, Stated, ends};
 use tributary_model::{Event, EventKind, Identifier, IdentifierId, MessageId, Millis, ProfileId};
 
 /// What a generated event says.
@@ -24,12 +25,26 @@ pub type LinkEnds = (IdentifierId, IdentifierId);
 pub struct History {
     pub now: Millis,
     pub events: Vec<Event>,
-    unlinked: BTreeMap<LinkEnds, usize>,
+    taken_back: BTreeMap<LinkEnds, usize>,
+    deleted: BTreeMap<IdentifierId, usize>,
+    stated: BTreeMap<LinkEnds, Stated>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { now: 1_780_000_000_000, events: Vec::new(), unlinked: BTreeMap::new() }
+        Self { now: 1_780_000_000_000, ..Self::empty() }
+    }
+}
+
+impl History {
+    const fn empty() -> Self {
+        Self {
+            now: 0,
+            events: Vec::new(),
+            taken_back: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            stated: BTreeMap::new(),
+        }
     }
 }
 
@@ -39,7 +54,11 @@ pub struct Answers {
     pub owners: BTreeMap<IdentifierId, ProfileId>,
     pub members: BTreeSet<(ProfileId, String)>,
     pub counts: BTreeMap<String, i64>,
+    pub conflicts: BTreeSet<Conflict>,
 }
+
+/// Links that one customer has at most.
+pub const MAX_LINKS: usize = 8;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -93,60 +112,101 @@ impl History {
     }
 
     /// Takes back all evidence of a link so far.
-    pub fn unlink(&mut self, link: LinkEnds) {
-        self.unlinked.insert(link, self.events.len());
+    pub fn take_back(&mut self, link: LinkEnds) {
+        self.taken_back.insert(link, self.events.len());
     }
 
-    /// The links that there is evidence of.
-    pub fn links(&self) -> Vec<LinkEnds> {
-        let mut links = BTreeSet::new();
+    /// What somebody says of two identifiers holds until something else is said of them.
+    pub fn state(&mut self, link: LinkEnds, stated: Option<Stated>) {
+        match stated {
+            Some(stated) => drop(self.stated.insert(link, stated)),
+            None => drop(self.stated.remove(&link)),
+        }
+    }
+
+    /// Whatever was known of an identifier so far is as if it had never been.
+    pub fn delete(&mut self, id: IdentifierId) {
+        self.deleted.insert(id, self.events.len());
+        self.stated.retain(|link, _| link.0 != id && link.1 != id);
+    }
+
+    fn is_deleted(&self, id: IdentifierId, place: usize) -> bool {
+        self.deleted.get(&id).is_some_and(|until| place < *until)
+    }
+
+    /// The identifiers that there are, with when each was first seen.
+    fn identifiers(&self) -> BTreeMap<Identifier, Millis> {
+        let mut first_seen: BTreeMap<Identifier, Millis> = BTreeMap::new();
+        for (place, event) in self.events.iter().enumerate() {
+            for identifier in event.identifiers.iter().filter(|identifier| !self.is_deleted(identifier.id(), place)) {
+                let first = first_seen.entry(identifier.clone()).or_insert(event.timestamp);
+                *first = (*first).min(event.timestamp);
+            }
+        }
+        first_seen
+    }
+
+    pub fn ids(&self) -> Vec<IdentifierId> {
+        self.identifiers().keys().map(Identifier::id).collect()
+    }
+
+    /// The links that there is evidence of, with when each was seen.
+    fn evidence(&self) -> BTreeMap<LinkEnds, Vec<Millis>> {
+        let mut links: BTreeMap<LinkEnds, Vec<Millis>> = BTreeMap::new();
         for (place, event) in self.events.iter().enumerate() {
             let best = event.identifiers[0].id();
             for other in &event.identifiers[1..] {
-                let link = (best, other.id());
-                if self.unlinked.get(&link).is_none_or(|until| place >= *until) {
-                    links.insert(link);
+                let link = ends(best, other.id());
+                let is_gone = self.is_deleted(link.0, place) || self.is_deleted(link.1, place);
+                if !is_gone && self.taken_back.get(&link).is_none_or(|until| place >= *until) {
+                    links.entry(link).or_default().push(event.timestamp);
                 }
             }
         }
-        links.into_iter().collect()
+        links
     }
 
-    /// How often, and when last, a link was seen; as far as it was not taken back.
-    fn evidence(&self, link: LinkEnds) -> (Millis, usize) {
-        let since = self.unlinked.get(&link).copied().unwrap_or(0);
-        let carries = |event: &&Event| {
-            event.identifiers[0].id() == link.0 && event.identifiers[1..].iter().any(|other| other.id() == link.1)
-        };
-        let times: Vec<_> = self.events.iter().skip(since).filter(carries).map(|event| event.timestamp).collect();
-        (times.iter().copied().max().unwrap(), times.len())
+    pub fn links(&self) -> Vec<LinkEnds> {
+        self.evidence().into_keys().collect()
     }
 
-    /// One component as the parts that it is split into: itself, where it does not hold too many of a namespace.
+    /// One component as the parts that it is split into: itself, where nothing keeps its members apart.
     fn parts(
         &self,
         together: &BTreeSet<IdentifierId>,
-        merging: &[&LinkEnds],
+        merging: &[LinkEnds],
         namespace_of: impl Fn(IdentifierId) -> String,
     ) -> Vec<BTreeSet<IdentifierId>> {
+        let evidence = self.evidence();
         let of = |namespace: &str, part: &BTreeSet<IdentifierId>| {
             part.iter().filter(|id| namespace_of(**id) == namespace).count()
         };
         let limits = [("user_id", 1), ("email", 2)];
-        let crowded: Vec<_> = limits.iter().filter(|(name, most)| of(name, together) > *most).collect();
-        let mut parts: Vec<_> = together.iter().map(|id| BTreeSet::from([*id])).collect();
-        let mut links: Vec<_> = merging.iter().filter(|link| together.contains(&link.0)).collect();
+        let mut crowded: Vec<_> = limits.iter().filter(|(name, most)| of(name, together) > *most).collect();
+        let same = |link: &LinkEnds| self.stated.get(link) == Some(&Stated::Same);
+        let mut links: Vec<_> = merging.iter().copied().filter(|link| together.contains(&link.0)).collect();
+        if links.len() > MAX_LINKS {
+            links.retain(same);
+            crowded.clear();
+        }
         links.sort_by_key(|link| {
-            let (last_seen, count) = self.evidence(***link);
-            (-last_seen, -(count as i64), ***link)
+            let seen = evidence.get(link);
+            let last_seen = seen.and_then(|seen| seen.iter().copied().max()).unwrap_or(Millis::MIN + 1);
+            (!same(link), -last_seen, -(seen.map_or(0, Vec::len) as i64), *link)
         });
+        let mut parts: Vec<_> = together.iter().map(|id| BTreeSet::from([*id])).collect();
         for link in links {
             let at = |id: IdentifierId, parts: &[BTreeSet<IdentifierId>]| {
                 parts.iter().position(|part| part.contains(&id)).unwrap()
             };
             let (a, b) = (at(link.0, &parts), at(link.1, &parts));
             let joined: BTreeSet<_> = parts[a].union(&parts[b]).copied().collect();
-            if a != b && crowded.iter().all(|(name, _)| of(name, &joined) <= 1) {
+            let holds_both = |(of, stated): (&LinkEnds, &Stated)| {
+                *stated == Stated::Different && joined.contains(&of.0) && joined.contains(&of.1)
+            };
+            let both_have = |name: &str| of(name, &parts[a]) > 0 && of(name, &parts[b]) > 0;
+            let is_cut = !same(&link) && crowded.iter().any(|(name, _)| both_have(name));
+            if a != b && !is_cut && !self.stated.iter().any(holds_both) {
                 parts[a] = joined;
                 parts.remove(b);
             }
@@ -156,22 +216,26 @@ impl History {
 
     /// Who owns what, who is in what, how many.
     pub fn answers(&self) -> Answers {
-        let mut first_seen: BTreeMap<Identifier, Millis> = BTreeMap::new();
-        for event in &self.events {
-            for identifier in &event.identifiers {
-                let first = first_seen.entry(identifier.clone()).or_insert(event.timestamp);
-                *first = (*first).min(event.timestamp);
-            }
-        }
+        let first_seen = self.identifiers();
         let namespace_of =
             |id: IdentifierId| first_seen.keys().find(|identifier| identifier.id() == id).unwrap().namespace.clone();
         let links = self.links();
         let users_of = |device: IdentifierId| {
-            let ends = links.iter().filter(|link| link.1 == device && namespace_of(link.0) == "user_id");
-            ends.map(|link| link.0).collect::<BTreeSet<_>>().len()
+            let touching = links.iter().filter(|link| link.0 == device || link.1 == device);
+            let others = touching.map(|link| if link.0 == device { link.1 } else { link.0 });
+            others.filter(|other| namespace_of(*other) == "user_id").count()
         };
         let shared = |id: IdentifierId| namespace_of(id) == "anonymous_id" && users_of(id) > 2;
-        let merging: Vec<_> = links.iter().filter(|link| !shared(link.0) && !shared(link.1)).collect();
+        let is_stated = |link: &LinkEnds, stated| self.stated.get(link) == Some(&stated);
+        let seen = links.iter().filter(|link| !shared(link.0) && !shared(link.1));
+        let seen = seen.filter(|link| !is_stated(link, Stated::Different));
+        let stated = self.stated.keys().filter(|link| is_stated(link, Stated::Same));
+        let merging: Vec<LinkEnds> = seen.chain(stated).copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let rank = |identifier: &Identifier| (priority(&identifier.namespace), first_seen[identifier], identifier.id());
+        let best_of = |part: &BTreeSet<IdentifierId>| {
+            let members = first_seen.keys().filter(|other| part.contains(&other.id()));
+            members.min_by_key(|other| rank(other)).unwrap().id()
+        };
 
         let mut answers = Answers::default();
         for identifier in first_seen.keys() {
@@ -189,16 +253,25 @@ impl History {
             }
             let parts = self.parts(&together, &merging, namespace_of);
             let part = parts.iter().find(|part| part.contains(&identifier.id())).unwrap();
-            let rank =
-                |identifier: &Identifier| (priority(&identifier.namespace), first_seen[identifier], identifier.id());
-            let members = first_seen.keys().filter(|other| part.contains(&other.id()));
-            let best = members.min_by_key(|other| rank(other)).unwrap().id();
-            answers.owners.insert(identifier.id(), ProfileId::from(best));
+            answers.owners.insert(identifier.id(), ProfileId::from(best_of(part)));
+            if shared(identifier.id()) {
+                answers.conflicts.insert(Conflict::Shared(identifier.id()));
+            }
+            if merging.iter().filter(|link| together.contains(&link.0)).count() > MAX_LINKS {
+                answers.conflicts.insert(Conflict::Tangled(identifier.id()));
+            } else if parts.len() > 1 {
+                let (component, parts) = (best_of(&together), parts.len() as u32);
+                answers.conflicts.insert(Conflict::Split { component, parts });
+            }
         }
         let profiles: BTreeSet<ProfileId> = answers.owners.values().copied().collect();
         for profile in profiles {
-            let events = self.events.iter().filter(|event| answers.owners[&event.identifiers[0].id()] == profile);
-            for segment in self.segments(&events.collect::<Vec<_>>()) {
+            let mine = |(place, event): &(usize, &Event)| {
+                let best = event.identifiers[0].id();
+                !self.is_deleted(best, *place) && answers.owners[&best] == profile
+            };
+            let events: Vec<_> = self.events.iter().enumerate().filter(mine).map(|(_, event)| event).collect();
+            for segment in self.segments(&events) {
                 answers.members.insert((profile, segment.to_owned()));
                 *answers.counts.entry(segment.to_owned()).or_default() += 1;
             }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::{Any, CorsLayer};
 use tributary_connectors::log::{AppendError, Log, Record};
 use tributary_connectors::process::{Processor, Reason, Scalar};
-use tributary_model::{EventKind, limits};
+use tributary_model::{EventKind, Position, limits};
 
 /// How long a body may take to arrive, and then the log to take it, where nothing else is configured.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,7 +122,7 @@ impl IngestState {
         match appended {
             Ok(Ok(position)) => {
                 telemetry::ingested(events);
-                Ok(Json(Accepted { success: true, position: position.to_string() }))
+                Ok(Json(Accepted::at(&position)))
             }
             Ok(Err(error @ AppendError::Busy)) => Err(ApiError::too_many("log_busy", error.to_string())),
             Ok(Err(error @ AppendError::Unavailable(_))) => {
@@ -144,6 +144,13 @@ pub struct Accepted {
     success: bool,
     /// Where the log stands after them: what `min_position=` of a query takes to read one's own writes.
     position: String,
+}
+
+impl Accepted {
+    /// Accepted up to here.
+    pub fn at(position: &Position) -> Self {
+        Self { success: true, position: position.to_string() }
+    }
 }
 
 type Answer = Result<Json<Accepted>, ApiError>;

@@ -1,14 +1,18 @@
 //! `identity`: which identifiers there are, and which values identify nobody.
 
 use super::{TRAIT_NAME, named};
-use crate::config::decode::{Entry, Field};
+use crate::config::decode::{Entry, Field, Table};
 use crate::config::mistake::suggestion;
 use crate::config::node::Kind;
 use regex::Regex;
-use tributary_model::{IdentityRules, Namespace, Normalise};
+use tributary_model::{IdentityRules, Namespace, Normalise, Region};
 
 /// More identifiers of one kind than any person has; a bound that keeps a mistyped number from meaning "no bound".
 const MOST_PER_PROFILE: u32 = 10_000;
+/// A component of more links takes longer to resolve than an epoch should.
+const MOST_LINKS: u32 = 1_000_000;
+/// Limited namespaces that are told apart when a customer is split.
+const MOST_LIMITED: usize = 63;
 /// The parts of an event in which an identifier may stand.
 const PLACES: [&str; 3] = ["traits.", "properties.", "context."];
 
@@ -23,6 +27,10 @@ pub(super) fn decode(sections: &[Field<'_>]) -> IdentityRules {
         let namespace = decode_namespace(&entry.field, built_in).unwrap_or_default();
         rules.namespaces.insert(entry.name.to_owned(), namespace);
     }
+    let limited = namespaces.iter().filter(|entry| entry.field.get("max_per_profile").is_some());
+    if let Some(one_more) = limited.clone().nth(MOST_LIMITED) {
+        one_more.field.wrong(format!("at most {MOST_LIMITED} namespaces may have `max_per_profile`"));
+    }
     for (index, entry) in namespaces.iter().enumerate() {
         let later: Vec<&str> = namespaces.iter().skip(index + 1).map(|other| other.name).collect();
         check_priority(entry, &rules, &later);
@@ -31,6 +39,9 @@ pub(super) fn decode(sections: &[Field<'_>]) -> IdentityRules {
     for table in tables {
         for field in table.get("block").map(|field| field.list()).unwrap_or_default() {
             rules.block.extend(decode_blocked(&field));
+        }
+        if let Some(most) = table.get("max_links").and_then(|field| field.integer(1..=MOST_LINKS)) {
+            rules.max_links = most;
         }
         table.finish();
     }
@@ -51,10 +62,7 @@ fn decode_namespace(field: &Field<'_>, built_in: Option<Namespace>) -> Option<Na
     }
     let priority = priority.map(|field| field.integer(1..=u8::MAX));
     let max_per_profile = table.get("max_per_profile").map(|field| field.integer(1..=MOST_PER_PROFILE));
-    let normalise = table.get("normalise").map(|field| {
-        let words = Normalise::NAMES.map(|name| (name, Normalise::from_name(name)));
-        field.one_of(&words).flatten()
-    });
+    let normalise = decode_normalise(&table);
     let shared = table.get("shared_after").map(|field| field.entries()).unwrap_or_default();
     let shared_after: Vec<_> =
         shared.iter().map(|entry| Some((entry.name.to_owned(), entry.field.integer(1..=1_000_000)?))).collect();
@@ -68,6 +76,36 @@ fn decode_namespace(field: &Field<'_>, built_in: Option<Namespace>) -> Option<Na
         normalise: normalise.unwrap_or(Some(built_in.normalise))?,
         from: paths.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// `normalise` with what goes with some of them.
+fn decode_normalise(table: &Table<'_>) -> Option<Option<Normalise>> {
+    let words = Normalise::NAMES.map(|name| (name, Normalise::from_name(name)));
+    let mut normalise = table.get("normalise").map(|field| field.one_of(&words).flatten());
+    for (name, of_email) in [("drop_plus_tag", true), ("drop_gmail_dots", true), ("region", false)] {
+        let Some(field) = table.get(name) else { continue };
+        match (&mut normalise, name) {
+            (Some(Some(Normalise::Email { drop_plus_tag, .. })), "drop_plus_tag") => {
+                *drop_plus_tag = field.bool().unwrap_or_default();
+            }
+            (Some(Some(Normalise::Email { drop_gmail_dots, .. })), "drop_gmail_dots") => {
+                *drop_gmail_dots = field.bool().unwrap_or_default();
+            }
+            (Some(Some(Normalise::Phone { region })), "region") => {
+                *region = field.text().and_then(Region::new);
+                if region.is_none() {
+                    field.wrong("no country has this code; write two capital letters, for example DE");
+                }
+            }
+            // A `normalise` that is wrong itself has been told.
+            (Some(None), _) => {}
+            _ => {
+                let of = if of_email { "email" } else { "phone" };
+                field.wrong(format!("`{name}` goes with `normalise: {of}` only"));
+            }
+        }
+    }
+    normalise
 }
 
 fn decode_path(field: &Field<'_>) -> Option<String> {

@@ -39,7 +39,10 @@ identity:
     user_id: { max_per_profile: 1 }
     email: { priority: 2, max_per_profile: 5, normalise: email, from: [traits.email, context.traits.email] }
     anonymous_id: { shared_after: { user_id: 3 } }
+    phone: { priority: 3, normalise: phone, region: DE, from: [traits.phone] }
+    mailbox: { priority: 4, normalise: email, drop_plus_tag: true, drop_gmail_dots: true, from: [traits.mailbox] }
   block: ["null", "re:^[0-]*$"]
+  max_links: 500
 traits:
   ltv: sum(properties.total) FILTER (WHERE event = 'Order Completed')
 segments:
@@ -58,11 +61,16 @@ triggers:
     let definitions = read_files(&[("t.yaml", yaml)], &variables).unwrap().definitions;
 
     let email = &definitions.identity.namespaces["email"];
-    assert_eq!((email.priority, email.max_per_profile, email.normalise), (2, Some(5), Normalise::Email));
+    assert_eq!((email.priority, email.max_per_profile, email.normalise), (2, Some(5), Normalise::EMAIL));
     assert_eq!(email.from, ["traits.email", "context.traits.email"]);
     assert_eq!(definitions.identity.namespaces["user_id"].priority, 1, "what is not given keeps its default");
     assert_eq!(definitions.identity.namespaces["anonymous_id"].shared_after["user_id"], 3);
+    let phone = definitions.identity.namespaces["phone"].normalise;
+    assert_eq!(phone.apply("030 901820"), Some("+4930901820".to_owned()));
+    let mailbox = definitions.identity.namespaces["mailbox"].normalise;
+    assert_eq!(mailbox.apply("A.da+shop@gmail.com"), Some("ada@gmail.com".to_owned()));
     assert_eq!(definitions.identity.block, ["null", "re:^[0-]*$"]);
+    assert_eq!(definitions.identity.max_links, 500);
     assert_eq!(definitions.segments["vip"].name, "VIP customers");
     assert_eq!(definitions.segments["plain"].name, "plain");
     let Destination::Webhook(crm) = &definitions.destinations["crm"] else { panic!("no webhook") };
@@ -74,6 +82,25 @@ triggers:
     assert_eq!(definitions.triggers["bye"].on, On::Exit { segment: "vip".into() });
     let thanks = On::Event { event: "Order Completed".into(), condition: Some("properties.total > 100".into()) };
     assert_eq!(definitions.triggers["thanks"].on, thanks);
+}
+
+#[test]
+fn what_goes_with_a_normalisation_goes_with_no_other() {
+    let yaml = "identity:\n  max_links: 0\n  namespaces:\n    \
+         phone: { priority: 3, normalise: phone, region: Germany, drop_plus_tag: true, from: [traits.phone] }\n    \
+         email: { priority: 2, normalise: email, region: DE, from: [traits.email] }\n    \
+         card: { priority: 4, drop_gmail_dots: true, from: [traits.card] }\n";
+    check(
+        yaml,
+        &[
+            "t.yaml:2:14: identity.max_links: 0 is out of range; write a whole number from 1 to 1000000",
+            "t.yaml:4:53: identity.namespaces.phone.region: no country has this code; write two capital letters, for \
+             example DE",
+            "t.yaml:4:77: identity.namespaces.phone.drop_plus_tag: `drop_plus_tag` goes with `normalise: email` only",
+            "t.yaml:5:53: identity.namespaces.email.region: `region` goes with `normalise: phone` only",
+            "t.yaml:6:43: identity.namespaces.card.drop_gmail_dots: `drop_gmail_dots` goes with `normalise: email` only",
+        ],
+    );
 }
 
 #[test]

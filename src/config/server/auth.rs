@@ -88,6 +88,11 @@ fn decode_key(field: &Field<'_>, alone: bool, variables: &Variables) -> Option<W
     let table = field.table()?;
     let key = table.require("key", "key = \"env:WEB_KEY\"").and_then(|field| valid_key(&field, variables));
     let source = table.require("source", "source = \"web\"").and_then(|field| field.text());
+    if let Some(field) = table.get("source")
+        && source.is_some_and(|source| source.starts_with("tributary/"))
+    {
+        field.wrong("sources that begin with `tributary/` are the server's own; choose another name");
+    }
     table.finish();
     Some(WriteKey { key: Secret::new(key?), source: source?.to_owned() })
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tributary_model::ProfileId;
+use tributary_model::{IdentifierId, ProfileId};
 
 /// An outbox in memory, which remembers what became of each message.
 #[derive(Default)]
@@ -74,6 +74,7 @@ fn message(sequence: u64, profile: u128) -> Message {
         trigger: "t".to_owned(),
         destination: "d".to_owned(),
         profile: ProfileId(profile),
+        about: IdentifierId(profile),
         body: Bytes::new(),
         created_at: 0,
         attempts: 0,

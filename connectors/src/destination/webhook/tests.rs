@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tributary_model::ProfileId;
+use tributary_model::{IdentifierId, ProfileId};
 
 fn message() -> Message {
     Message {
@@ -18,6 +18,7 @@ fn message() -> Message {
         trigger: "t".to_owned(),
         destination: "d".to_owned(),
         profile: ProfileId(1),
+        about: IdentifierId(1),
         body: Bytes::from_static(b"{\"a\":1}"),
         created_at: 0,
         attempts: 0,

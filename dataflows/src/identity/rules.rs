@@ -1,62 +1,19 @@
-//! Who was seen with whom: the evidence that identity is resolved from.
+//! The identity rules, with namespaces as small numbers.
 
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tributary_model::{IdentifierId, IdentityRules, Millis};
+use tributary_model::IdentityRules;
 
 /// A namespace's index in [`Rules`]: its place in the sorted list of names.
 pub type NamespaceIndex = u8;
 
-/// One identifier as an end of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// Which identifier.
-    pub id: IdentifierId,
-    /// Its namespace.
-    pub namespace: NamespaceIndex,
-}
-
-/// Two identifiers that some event carried together. `to` is the better one, to which the event belongs: so an
-/// event's identifiers form a star and not a clique.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Link {
-    /// The better identifier.
-    pub to: Endpoint,
-    /// The other one.
-    pub from: Endpoint,
-}
-
-/// What decides whether an identifier names its profile: smaller is better. The fields' order is SEMANTICS rule 6:
-/// priority, then earliest event, then the smaller id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Node {
-    /// The namespace's priority.
-    pub priority: u8,
-    /// The earliest event that carried the identifier.
-    pub first_seen: Millis,
-    /// The identifier.
-    pub id: IdentifierId,
-    /// Its namespace; decides nothing here.
-    pub namespace: NamespaceIndex,
-}
-
-/// What speaks for a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Evidence {
-    /// The link's two ends: the better identifier, the other.
-    pub ends: (IdentifierId, IdentifierId),
-    /// The latest event that carried both.
-    pub last_seen: Millis,
-    /// How many events have.
-    pub count: u64,
-}
-
 /// The identity rules, with namespaces as small numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     namespaces: BTreeMap<String, NamespaceIndex>,
     priorities: Vec<u8>,
-    max_per_profile: Vec<Option<u32>>,
+    limited: Vec<(NamespaceIndex, u32)>,
+    columns: Vec<u32>,
+    max_links: u32,
     /// For each namespace, the better namespaces with how many of each it may be linked to.
     shared_after: Vec<Vec<(NamespaceIndex, u32)>>,
 }
@@ -72,8 +29,11 @@ impl Rules {
         });
         let shared_after = shared_after.collect();
         let priorities = identity.namespaces.values().map(|namespace| namespace.priority).collect();
-        let max_per_profile = identity.namespaces.values().map(|namespace| namespace.max_per_profile).collect();
-        Self { namespaces, priorities, max_per_profile, shared_after }
+        let limits =
+            identity.namespaces.iter().filter_map(|(name, namespace)| Some((name, namespace.max_per_profile?)));
+        let limited: Vec<_> = limits.filter_map(|(name, limit)| Some((*namespaces.get(name)?, limit))).collect();
+        let columns = limited.iter().map(|(_, limit)| *limit).chain([1]).collect();
+        Self { namespaces, priorities, limited, columns, max_links: identity.max_links, shared_after }
     }
 
     /// The number of a namespace; `None` for one that the definitions do not name (any more).
@@ -99,12 +59,33 @@ impl Rules {
 
     /// How many identifiers of a namespace one profile may hold.
     pub fn max_per_profile(&self, namespace: NamespaceIndex) -> Option<u32> {
-        self.max_per_profile.get(usize::from(namespace)).copied().flatten()
+        self.limited.iter().find(|(limited, _)| *limited == namespace).map(|(_, limit)| *limit)
     }
 
-    /// Whether any namespace is limited at all.
-    pub fn any_limited(&self) -> bool {
-        self.max_per_profile.iter().any(Option::is_some)
+    /// More links than this are no customer but a tangle.
+    pub fn max_links(&self) -> u32 {
+        self.max_links
+    }
+
+    /// The namespaces that a profile may not hold any number of, with how many.
+    pub(super) fn limited(&self) -> &[(NamespaceIndex, u32)] {
+        &self.limited
+    }
+
+    /// How much of what is counted a component may hold and still be one customer: identifiers of each limited
+    /// namespace, and last those that are stated to differ from another one.
+    pub(super) fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
+    /// Where the identifiers of a namespace are counted, if they are.
+    pub(super) fn column(&self, namespace: NamespaceIndex) -> Option<usize> {
+        self.limited.iter().position(|(limited, _)| *limited == namespace)
+    }
+
+    /// For each better namespace, how many identifiers of it one of this namespace may be linked to.
+    pub(super) fn sharing(&self, namespace: NamespaceIndex) -> &[(NamespaceIndex, u32)] {
+        self.shared_after.get(usize::from(namespace)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether any namespace can be shared at all.

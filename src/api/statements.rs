@@ -1,0 +1,197 @@
+//! What people say about identifiers: `POST /v1/identity/link` and its kin. Each is a record of the log, answered when it
+//! is durable, and kept with who said it and why.
+
+use super::auth::{Role, require};
+use super::error::{ApiError, ErrorAnswer};
+use super::extract::{Path, Query};
+use super::ingest::Accepted;
+use super::limits::read_body;
+use super::state::{ApiState, Freshness};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tributary_connectors::log::AppendError;
+use tributary_connectors::process::{Statement, StatementKind, object};
+use tributary_model::{Identifier, format_millis};
+
+/// The most bytes of a statement, and the most characters of its texts.
+const STATEMENT_BYTES: usize = 8 * 1024;
+const TEXT_CHARS: usize = 1_000;
+/// How long a statement may take to arrive, and then the log to take it.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1_000;
+
+/// Two identifiers, and who says it of them, and why.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Two {
+    /// `namespace:value`.
+    a: String,
+    /// `namespace:value`.
+    b: String,
+    /// Who says so.
+    by: Option<String>,
+    /// Why.
+    reason: Option<String>,
+}
+
+/// Who wants it, and why.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Why {
+    /// Who wants it.
+    by: Option<String>,
+    /// Why.
+    reason: Option<String>,
+}
+
+type Answer = Result<Json<Accepted>, ApiError>;
+type Shared = State<Arc<ApiState>>;
+
+/// The two are one customer, even where a rule would keep them apart.
+#[utoipa::path(post, path = "/v1/identity/link", tag = "identity", request_body = Two, responses(
+    (status = 200, body = Accepted), (status = 400, description = "No identifiers", body = ErrorAnswer),
+    (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
+pub async fn link(State(state): Shared, headers: HeaderMap, body: Body) -> Answer {
+    say(&state, StatementKind::Link, &headers, body).await
+}
+
+/// The two are two customers, whatever connects them; customers are parted where the evidence is weakest.
+#[utoipa::path(post, path = "/v1/identity/unlink", tag = "identity", request_body = Two, responses(
+    (status = 200, body = Accepted), (status = 400, description = "No identifiers", body = ErrorAnswer),
+    (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
+pub async fn unlink(State(state): Shared, headers: HeaderMap, body: Body) -> Answer {
+    say(&state, StatementKind::Unlink, &headers, body).await
+}
+
+/// What was stated of the two no longer holds: events alone decide again.
+#[utoipa::path(post, path = "/v1/identity/retract", tag = "identity", request_body = Two, responses(
+    (status = 200, body = Accepted), (status = 400, description = "No identifiers", body = ErrorAnswer),
+    (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
+pub async fn retract(State(state): Shared, headers: HeaderMap, body: Body) -> Answer {
+    say(&state, StatementKind::Retract, &headers, body).await
+}
+
+/// Forgets an identifier: its events, traits and links so far. What comes later begins anew.
+#[utoipa::path(delete, path = "/v1/identifiers/{identifier}", tag = "identity",
+    params(("identifier" = String, Path, description = "`namespace:value`"), Why), responses(
+    (status = 200, body = Accepted), (status = 404, description = "Nobody has this identifier", body = ErrorAnswer),
+    (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
+pub async fn delete(
+    State(state): Shared,
+    headers: HeaderMap,
+    Path(identifier): Path<String>,
+    Query(why): Query<Why>,
+) -> Answer {
+    require(&state.tokens, &headers, Role::Admin)?;
+    let a = identifier_of(&state, "identifier", &identifier)?;
+    let id = a.id();
+    let known = state.read(move |_, view| Ok(view.owner(id)?.is_some())).await?;
+    if !known {
+        return Err(ApiError::not_found("profile_not_found", "no customer has this identifier"));
+    }
+    let (by, reason) = (text("by", why.by)?, text("reason", why.reason)?);
+    append(&state, &Statement { kind: StatementKind::Delete, a, b: None, by, reason }).await
+}
+
+async fn say(state: &ApiState, kind: StatementKind, headers: &HeaderMap, body: Body) -> Answer {
+    require(&state.tokens, headers, Role::Admin)?;
+    let body = read_body(headers, body, STATEMENT_BYTES, PATIENCE).await?;
+    let two: Two = object(&body)?;
+    let (a, b) = (identifier_of(state, "a", &two.a)?, identifier_of(state, "b", &two.b)?);
+    if a == b {
+        return Err(ApiError::bad_request("invalid_identifier", "a and b are the same identifier"));
+    }
+    let (by, reason) = (text("by", two.by)?, text("reason", two.reason)?);
+    append(state, &Statement { kind, a, b: Some(b), by, reason }).await
+}
+
+fn identifier_of(state: &ApiState, field: &str, text: &str) -> Result<Identifier, ApiError> {
+    let identifier = state.processor.identifier(text);
+    identifier.map_err(|error| ApiError::bad_request("invalid_identifier", format!("{field}: {error}")))
+}
+
+fn text(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
+    match text {
+        Some(text) if text.chars().nth(TEXT_CHARS).is_some() => {
+            Err(ApiError::bad_request("invalid_parameter", format!("{field}: at most {TEXT_CHARS} characters")))
+        }
+        text => Ok(text),
+    }
+}
+
+async fn append(state: &ApiState, statement: &Statement) -> Answer {
+    let record = statement.record((state.clock)());
+    match tokio::time::timeout(PATIENCE, state.log.append(vec![record])).await {
+        Ok(Ok(position)) => Ok(Json(Accepted::at(&position))),
+        Ok(Err(error @ AppendError::Busy)) => Err(ApiError::too_many("log_busy", error.to_string())),
+        Ok(Err(AppendError::Unavailable(_))) | Err(_) => {
+            Err(ApiError::unavailable("log_unavailable", "statements cannot be stored at the moment; send again"))
+        }
+    }
+}
+
+/// Which statements.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// At most so many; 100 if not given, at most 1,000.
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    cursor: Option<u64>,
+}
+
+/// Everything that was stated, latest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct StatementsAnswer {
+    statements: Vec<StatementAnswer>,
+    /// The cursor of the next page; null on the last one.
+    next: Option<u64>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct StatementAnswer {
+    /// `link`, `unlink`, `retract` or `delete`.
+    #[schema(value_type = String)]
+    kind: StatementKind,
+    at: String,
+    a: String,
+    b: Option<String>,
+    by: Option<String>,
+    reason: Option<String>,
+}
+
+/// Lists who stated what of which identifiers, and why.
+#[utoipa::path(get, path = "/v1/identity/statements", tag = "identity", params(Page, Freshness),
+    responses((status = 200, body = StatementsAnswer), (status = 503, description = "`min_position` is not committed in time")))]
+pub async fn statements(
+    State(state): Shared,
+    headers: HeaderMap,
+    Query(page): Query<Page>,
+    Query(freshness): Query<Freshness>,
+) -> Result<Json<StatementsAnswer>, ApiError> {
+    require(&state.tokens, &headers, Role::Read)?;
+    state.fresh(&freshness).await?;
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let answer = state.read(move |_, view| {
+        let mut made = view.statements(page.cursor, limit + 1)?;
+        let more = made.len() > limit;
+        made.truncate(limit);
+        let next = made.last().filter(|_| more).map(|(number, _)| *number);
+        let statements = made.into_iter().map(|(_, made)| StatementAnswer {
+            kind: made.statement.kind,
+            at: format_millis(made.at),
+            a: made.statement.a.to_string(),
+            b: made.statement.b.map(|b| b.to_string()),
+            by: made.statement.by,
+            reason: made.statement.reason,
+        });
+        Ok(StatementsAnswer { statements: statements.collect(), next })
+    });
+    answer.await.map(Json)
+}

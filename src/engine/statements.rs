@@ -1,0 +1,158 @@
+//! What people state about identifiers, taken in between events: links and their contrary, and deletions.
+//!
+//! The latest statement about two identifiers stands, by the time it was made and not by when it is read. A deletion
+//! takes back all that was received of an identifier up to then; what comes after begins anew.
+
+use super::epoch::{Arrived, FactsChange, Feed, Prepared};
+use super::intake::Intake;
+use super::touched::Touched;
+use crate::store::StoreError;
+use crate::store::statements::{Deleted, Made, Standing};
+use differential_dataflow::difference::Abelian;
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use tributary_connectors::process::{Statement, StatementKind};
+use tributary_dataflows::identity::{Ends, Evidence, Stated, ends};
+use tributary_model::{Identifier, IdentifierId, MessageId, Millis};
+
+/// A statement and when it was made; what breaks ties is the name of its place in the log.
+#[derive(Clone, Debug)]
+pub struct MadeAt {
+    /// What is said.
+    pub statement: Statement,
+    /// When, and what breaks a tie.
+    pub made: (Millis, MessageId),
+}
+
+impl MadeAt {
+    /// The identifiers that have to be there for the statement to be of them.
+    pub(super) fn ids(&self) -> Vec<IdentifierId> {
+        match self.statement.kind {
+            StatementKind::Link | StatementKind::Unlink => self.identifiers().map(Identifier::id).collect(),
+            StatementKind::Retract | StatementKind::Delete => Vec::new(),
+        }
+    }
+
+    fn identifiers(&self) -> impl Iterator<Item = &Identifier> {
+        [Some(&self.statement.a), self.statement.b.as_ref()].into_iter().flatten()
+    }
+}
+
+impl Intake {
+    /// Strikes identifiers that were deleted after an event was received. Gives whether the event still counts: it does
+    /// not if it belonged to one of them.
+    pub fn strike(&self, arrived: &mut Arrived) -> bool {
+        if self.deleted.is_empty() {
+            return true;
+        }
+        let Arrived { event, received_at, .. } = arrived;
+        let is_gone = |identifier: &Identifier| self.is_deleted(identifier.id(), *received_at);
+        let counts = !event.identifiers.first().is_some_and(is_gone);
+        event.identifiers.retain(|identifier| !is_gone(identifier));
+        counts
+    }
+
+    fn is_deleted(&self, id: IdentifierId, at: Millis) -> bool {
+        self.deleted.get(&id).is_some_and(|until| at <= *until)
+    }
+
+    /// Remembers which identifiers are deleted from now on: before the events are looked at.
+    pub fn note_deletions(&mut self, statements: &[MadeAt]) {
+        for MadeAt { statement, made } in statements.iter().filter(|made| made.statement.kind == StatementKind::Delete)
+        {
+            let until = self.deleted.entry(statement.a.id()).or_insert(made.0);
+            *until = made.0.max(*until);
+        }
+    }
+
+    /// Takes back all that is known of the identifiers that are deleted. The store must be up to date.
+    pub(super) fn delete(
+        &mut self,
+        statements: &[MadeAt],
+        feed: &mut Feed,
+        prepared: &mut Prepared,
+    ) -> Result<HashSet<IdentifierId>, StoreError> {
+        let mut gone = HashSet::new();
+        let deletions = statements.iter().filter(|made| made.statement.kind == StatementKind::Delete);
+        for MadeAt { statement, made } in deletions {
+            let id = statement.a.id();
+            prepared.deleted.push((id, Deleted { received_until: made.0, epoch: prepared.epoch }));
+            if !gone.insert(id) {
+                continue;
+            }
+            let store = self.store.clone();
+            let view = store.view();
+            self.facts.forget(&id);
+            let Some(facts) = view.facts(&[id])?.into_iter().flatten().next() else { continue };
+            let mut features = facts.features(&self.plan);
+            features.negate();
+            feed.facts.push((id, features));
+            feed.evidence.push((Evidence::Node(self.node(&facts)), -1));
+            prepared.timers_done.extend(facts.timer.map(|due| (due, id)));
+            prepared.facts.insert(id, FactsChange::Gone);
+            for (ends, facts) in view.links_of(id, usize::MAX)? {
+                self.links.forget(&ends);
+                feed.evidence.push((Evidence::Link(facts.link(ends)), -1));
+                prepared.links_gone.push(ends);
+            }
+            for (other, standing) in view.standing_of(id)? {
+                let ends = ends(id, other);
+                feed.evidence.extend(standing.stated.map(|stated| (Evidence::Statement(ends, stated), -1)));
+                prepared.standing.push((ends, None));
+            }
+        }
+        // A link between two that are deleted was met twice, and is gone once.
+        feed.evidence.sort_unstable();
+        feed.evidence.dedup();
+        Ok(gone)
+    }
+
+    /// Takes in who is stated to be the same or not. The store must be up to date.
+    pub(super) fn state(
+        &mut self,
+        statements: &[MadeAt],
+        touched: &mut HashMap<IdentifierId, Touched>,
+        feed: &mut Feed,
+        prepared: &mut Prepared,
+    ) -> Result<(), StoreError> {
+        let mut latest: HashMap<Ends, Standing> = HashMap::new();
+        for made in statements {
+            let MadeAt { statement, made: at } = made;
+            prepared.statements.push(Made { at: at.0, statement: statement.clone() });
+            let stated = match statement.kind {
+                StatementKind::Link => Some(Stated::Same),
+                StatementKind::Unlink => Some(Stated::Different),
+                StatementKind::Retract => None,
+                StatementKind::Delete => continue,
+            };
+            let Some(other) = &statement.b else { continue };
+            let ends = ends(statement.a.id(), other.id());
+            if self.is_deleted(ends.0, at.0) || self.is_deleted(ends.1, at.0) {
+                continue;
+            }
+            for identifier in made.identifiers() {
+                let id = identifier.id();
+                touched.entry(id).or_insert_with(|| Touched::new(identifier, at.0));
+            }
+            let standing = Standing { made: *at, stated };
+            let held = latest.entry(ends).or_insert(standing);
+            if held.made < standing.made {
+                *held = standing;
+            }
+        }
+        let view = self.store.view();
+        for (ends, standing) in latest {
+            let is_gone = prepared.standing.iter().any(|(gone, _)| *gone == ends);
+            let before = if is_gone { None } else { view.standing(ends)? };
+            if before.is_some_and(|before| before.made >= standing.made) {
+                continue;
+            }
+            let before = before.and_then(|before| before.stated);
+            if before != standing.stated {
+                feed.evidence.extend(before.map(|before| (Evidence::Statement(ends, before), -1)));
+                feed.evidence.extend(standing.stated.map(|now| (Evidence::Statement(ends, now), 1)));
+            }
+            prepared.standing.push((ends, Some(standing)));
+        }
+        Ok(())
+    }
+}

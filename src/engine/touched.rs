@@ -1,0 +1,70 @@
+//! An identifier while an epoch works on it: its facts before and after, and how the difference is to be written.
+
+use std::sync::Arc;
+use tributary_dataflows::identity::Node;
+use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
+use tributary_model::{Event, Identifier, Millis};
+
+/// Facts with more values than this are not written whole each time: a busy customer's windows are many kilobytes.
+pub(super) const FEW_VALUES: usize = 48;
+/// After so many additions the facts are written whole again, so that few are to be merged when they are read.
+pub(super) const ADDITIONS: u8 = 32;
+
+/// Facts in memory.
+pub(super) struct Held {
+    pub(super) facts: Arc<IdentifierFacts>,
+    /// How many more additions may be written before all of them are.
+    pub(super) additions_left: u8,
+}
+
+/// An identifier that this epoch touches.
+pub(super) struct Touched {
+    pub(super) facts: IdentifierFacts,
+    pub(super) change: Features,
+    pub(super) node_before: Option<Node>,
+    /// What the epoch adds, if that alone may be written.
+    pub(super) added: Option<IdentifierFacts>,
+    pub(super) additions_left: u8,
+}
+
+impl Touched {
+    /// As before this epoch.
+    pub(super) fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Self {
+        Self { facts, change: Features::default(), node_before: Some(node), added: None, additions_left }
+    }
+
+    /// Never seen before.
+    pub(super) fn new(identifier: &Identifier, at: Millis) -> Self {
+        let facts = IdentifierFacts::new(identifier.clone(), at);
+        Self { facts, change: Features::presence(), node_before: None, added: None, additions_left: 0 }
+    }
+
+    pub(super) fn seen(&mut self, at: Millis) {
+        self.facts.seen(at);
+        if self.additions_left > 0 {
+            let added = self.added.get_or_insert_with(|| IdentifierFacts::new(self.facts.identifier.clone(), at));
+            added.seen(at);
+        }
+    }
+
+    pub(super) fn apply(&mut self, plan: &Plan, event: &Event, now: Millis) {
+        if self.facts.timer.is_some_and(|timer| timer <= now) {
+            self.expire(plan, now);
+        }
+        self.facts.apply(plan, event, now, &mut self.change);
+        if let Some(added) = &mut self.added {
+            added.apply(plan, event, now, &mut Features::default());
+        }
+    }
+
+    pub(super) fn expire(&mut self, plan: &Plan, now: Millis) {
+        self.facts.expire(plan, now, &mut self.change);
+        self.write_whole();
+    }
+
+    /// What has gone cannot be told by an addition.
+    pub(super) fn write_whole(&mut self) {
+        self.added = None;
+        self.additions_left = 0;
+    }
+}
