@@ -13,7 +13,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 CARGO_BUILD := cargo build --release --locked --bin tributary
 CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
-CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --package tributary-dataflows --bench identity
+CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
 .PHONY: help demo test bench bench-identity check ci
 

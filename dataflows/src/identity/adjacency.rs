@@ -57,30 +57,40 @@ pub(super) struct Edge {
 /// Identifiers and links.
 #[derive(Debug)]
 pub(super) struct Adjacency {
-    index: HashTable<Place>,
+    /// By the low bits of the hash: a small table that grows holds nobody up.
+    index: Vec<HashTable<Place>>,
     pub(super) members: Arena<Member>,
     pub(super) edges: Arena<Edge>,
 }
 
-/// Identifiers are hashes already.
+/// Tables of the index.
+const TABLES: usize = 1 << 10;
+
+/// Identifiers are hashes already; which of the tables one is in is told by other bits than where it is there.
 const fn hash(id: IdentifierId) -> u64 {
     id.0 as u64
 }
 
+const fn table(id: IdentifierId) -> usize {
+    (id.0 >> 64) as usize % TABLES
+}
+
 impl Adjacency {
     pub(super) fn new() -> Self {
-        Self { index: HashTable::new(), members: Arena::new(), edges: Arena::new() }
+        Self { index: vec![HashTable::new(); TABLES], members: Arena::new(), edges: Arena::new() }
     }
 
     pub(super) fn find(&self, id: IdentifierId) -> Option<Place> {
-        self.index.find(hash(id), |place| self.members[*place].id == id).copied()
+        self.index.get(table(id))?.find(hash(id), |place| self.members[*place].id == id).copied()
     }
 
     /// Takes an identifier in, or what is newly known of it. Tells whether it is new.
+    #[expect(clippy::indexing_slicing, reason = "every identifier has a table")]
     pub(super) fn put(&mut self, node: Node) -> (Place, bool) {
         let Node { priority, first_seen, id, namespace } = node;
         let members = &mut self.members;
-        let entry = self.index.entry(hash(id), |place| members[*place].id == id, |place| hash(members[*place].id));
+        let index = &mut self.index[table(id)];
+        let entry = index.entry(hash(id), |place| members[*place].id == id, |place| hash(members[*place].id));
         match entry {
             Entry::Occupied(known) => {
                 let place = *known.get();
@@ -112,7 +122,8 @@ impl Adjacency {
     /// Forgets an identifier that has no links.
     pub(super) fn remove(&mut self, place: Place) {
         let id = self.members[place].id;
-        if let Ok(found) = self.index.find_entry(hash(id), |other| *other == place) {
+        let index = self.index.get_mut(table(id));
+        if let Some(Ok(found)) = index.map(|index| index.find_entry(hash(id), |other| *other == place)) {
             found.remove();
             self.members.free(place);
         }
@@ -188,8 +199,9 @@ impl Adjacency {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        // A place and a byte of control for each bucket; the table gives its capacity at a load of 7/8.
-        let index = self.index.capacity() * 8 / 7 * (size_of::<Place>() + 1);
+        // A place and a byte of control for each bucket; a table gives its capacity at a load of 7/8.
+        let buckets: usize = self.index.iter().map(|table| table.capacity() * 8 / 7).sum();
+        let index = buckets * (size_of::<Place>() + 1) + TABLES * size_of::<HashTable<Place>>();
         index + self.members.bytes() + self.edges.bytes()
     }
 }

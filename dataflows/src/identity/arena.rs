@@ -7,16 +7,19 @@ pub(super) type Place = u32;
 /// No place.
 pub(super) const NOWHERE: Place = Place::MAX;
 
-/// Things by place.
+/// Things that stand together: few enough that taking room for them holds nobody up.
+const CHUNK: usize = 1 << 12;
+
+/// Things by place. They never move: an arena that is full takes another chunk, and copies nothing.
 #[derive(Debug)]
 pub(super) struct Arena<T> {
-    things: Vec<T>,
+    chunks: Vec<Vec<T>>,
     free: Vec<Place>,
 }
 
 impl<T> Arena<T> {
     pub(super) const fn new() -> Self {
-        Self { things: Vec::new(), free: Vec::new() }
+        Self { chunks: Vec::new(), free: Vec::new() }
     }
 
     /// Keeps a thing, where there is room.
@@ -25,12 +28,16 @@ impl<T> Arena<T> {
             self[place] = thing;
             return place;
         }
-        if self.things.len() == self.things.capacity() {
-            // A quarter more at a time: doubling would leave up to half of a large state empty.
-            self.things.reserve_exact(self.things.len() / 4 + 64);
+        let place = self.places();
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => chunk.push(thing),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(thing);
+                self.chunks.push(chunk);
+            }
         }
-        self.things.push(thing);
-        (self.things.len() - 1) as Place
+        place as Place
     }
 
     /// Gives a place to the next thing that comes.
@@ -40,12 +47,16 @@ impl<T> Arena<T> {
 
     /// Things held.
     pub(super) fn len(&self) -> usize {
-        self.things.len() - self.free.len()
+        self.places() - self.free.len()
+    }
+
+    fn places(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 
     /// Bytes of memory taken.
     pub(super) fn bytes(&self) -> usize {
-        self.things.capacity() * size_of::<T>() + self.free.capacity() * size_of::<Place>()
+        self.chunks.len() * CHUNK * size_of::<T>() + self.free.capacity() * size_of::<Place>()
     }
 }
 
@@ -53,13 +64,13 @@ impl<T> Index<Place> for Arena<T> {
     type Output = T;
     #[expect(clippy::indexing_slicing, reason = "places are given by the arena, which never shrinks")]
     fn index(&self, place: Place) -> &T {
-        &self.things[place as usize]
+        &self.chunks[place as usize / CHUNK][place as usize % CHUNK]
     }
 }
 
 impl<T> IndexMut<Place> for Arena<T> {
     #[expect(clippy::indexing_slicing, reason = "places are given by the arena, which never shrinks")]
     fn index_mut(&mut self, place: Place) -> &mut T {
-        &mut self.things[place as usize]
+        &mut self.chunks[place as usize / CHUNK][place as usize % CHUNK]
     }
 }
