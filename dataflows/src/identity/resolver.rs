@@ -136,19 +136,15 @@ impl Resolver {
         }
     }
 
-    fn places(&self, ends: Ends) -> Option<[Place; 2]> {
-        Some([self.all.find(ends.0)?, self.all.find(ends.1)?])
+    /// The edge between two identifiers that exist; a new one where there is none, if it is `wanted`.
+    fn edge(&mut self, ends: Ends, wanted: bool) -> Option<(Place, [Place; 2])> {
+        let [one, other] = [self.all.find(ends.0)?, self.all.find(ends.1)?];
+        let edge = if wanted { self.all.between_or_new(one, other) } else { self.all.between(one, other)? };
+        Some((edge, [one, other]))
     }
 
     fn set_link(&mut self, ends: Ends, link: Option<Link>, again: &mut Again) {
-        let Some([one, other]) = self.places(ends) else { return };
-        let edge = match link {
-            Some(_) => self.all.between_or_new(one, other),
-            None => match self.all.between(one, other) {
-                Some(edge) => edge,
-                None => return,
-            },
-        };
+        let Some((edge, [one, other])) = self.edge(ends, link.is_some()) else { return };
         let known = &mut self.all.edges[edge];
         let was_seen = known.count > 0;
         known.last_seen = link.map_or(Millis::MIN, |link| link.last_seen);
@@ -170,19 +166,12 @@ impl Resolver {
     }
 
     fn state(&mut self, ends: Ends, stated: Option<Stated>, again: &mut Again) {
-        let Some([one, other]) = self.places(ends) else { return };
-        let edge = match stated {
-            Some(_) => self.all.between_or_new(one, other),
-            None => match self.all.between(one, other) {
-                Some(edge) => edge,
-                None => return,
-            },
-        };
+        let Some((edge, ends)) = self.edge(ends, stated.is_some()) else { return };
         let known = &mut self.all.edges[edge];
         known.same = stated == Some(Stated::Same);
         known.different = stated == Some(Stated::Different);
         again.edges.push(edge);
-        again.stated.extend([one, other]);
+        again.stated.extend(ends);
     }
 
     /// Finds out who has become shared, or no longer is; all of their edges are to be judged again.
