@@ -150,8 +150,7 @@ fn history(view: &View<'_>, members: &[IdentifierId]) -> Result<Vec<MoveAnswer>,
     moves.dedup();
     moves.truncate(MOVES);
     let ids: Vec<_> = moves.iter().map(|(_, identifier, _)| *identifier).collect();
-    let names = view.facts(&ids)?.into_iter().zip(&ids);
-    let names = names.map(|(facts, id)| facts.map_or_else(|| id.to_string(), |facts| facts.identifier.to_string()));
+    let names = view.names(&ids)?;
     let answer = moves.iter().zip(names).map(|((epoch, _, made), identifier)| MoveAnswer {
         at: format_millis(made.at),
         epoch: *epoch,
@@ -325,8 +324,7 @@ pub async fn conflicts(
         }
         let about = |noted: &crate::store::conflicts::Noted| told_conflict(&noted.conflict).2;
         let ids: Vec<_> = conflicts.iter().map(about).collect();
-        let names = view.facts(&ids)?.into_iter().zip(&ids);
-        let names = names.map(|(facts, id)| facts.map_or_else(|| id.to_string(), |facts| facts.identifier.to_string()));
+        let names = view.names(&ids)?;
         let conflicts = conflicts.iter().zip(names).map(|(noted, identifier)| {
             let (kind, size, _) = told_conflict(&noted.conflict);
             let size = (size > 0).then_some(size);

@@ -4,7 +4,7 @@
 use super::auth::{Role, require};
 use super::error::{ApiError, ErrorAnswer};
 use super::extract::{Path, Query};
-use super::ingest::Accepted;
+use super::ingest::{Accepted, append};
 use super::limits::read_body;
 use super::state::{ApiState, Freshness};
 use axum::Json;
@@ -14,7 +14,6 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use tributary_connectors::log::AppendError;
 use tributary_connectors::process::{Statement, StatementKind, object};
 use tributary_model::{Identifier, format_millis};
 
@@ -96,7 +95,7 @@ pub async fn delete(
         return Err(ApiError::not_found("profile_not_found", "no customer has this identifier"));
     }
     let (by, reason) = (text("by", why.by)?, text("reason", why.reason)?);
-    append(&state, &Statement { kind: StatementKind::Delete, a, b: None, by, reason }).await
+    append_statement(&state, &Statement { kind: StatementKind::Delete, a, b: None, by, reason }).await
 }
 
 async fn say(state: &ApiState, kind: StatementKind, headers: &HeaderMap, body: Body) -> Answer {
@@ -108,7 +107,7 @@ async fn say(state: &ApiState, kind: StatementKind, headers: &HeaderMap, body: B
         return Err(ApiError::bad_request("invalid_identifier", "a and b are the same identifier"));
     }
     let (by, reason) = (text("by", two.by)?, text("reason", two.reason)?);
-    append(state, &Statement { kind, a, b: Some(b), by, reason }).await
+    append_statement(state, &Statement { kind, a, b: Some(b), by, reason }).await
 }
 
 fn identifier_of(state: &ApiState, field: &str, text: &str) -> Result<Identifier, ApiError> {
@@ -125,15 +124,9 @@ fn text(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
     }
 }
 
-async fn append(state: &ApiState, statement: &Statement) -> Answer {
+async fn append_statement(state: &ApiState, statement: &Statement) -> Answer {
     let record = statement.record((state.clock)());
-    match tokio::time::timeout(PATIENCE, state.log.append(vec![record])).await {
-        Ok(Ok(position)) => Ok(Json(Accepted::at(&position))),
-        Ok(Err(error @ AppendError::Busy)) => Err(ApiError::too_many("log_busy", error.to_string())),
-        Ok(Err(AppendError::Unavailable(_))) | Err(_) => {
-            Err(ApiError::unavailable("log_unavailable", "statements cannot be stored at the moment; send again"))
-        }
-    }
+    append(&*state.log, vec![record], "statements", PATIENCE).await.map(Json)
 }
 
 /// Which statements.

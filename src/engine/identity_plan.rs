@@ -97,10 +97,8 @@ impl IdentityPlan {
 /// The identifiers that name some customers; past a few only how many more.
 fn names(store: &Store, profiles: &BTreeSet<ProfileId>) -> Result<Vec<String>, StoreError> {
     let ids: Vec<_> = profiles.iter().take(NAMED).map(|profile| IdentifierId(profile.0)).collect();
-    let facts = store.facts(&ids)?.into_iter().zip(&ids);
-    let name = |(facts, id): (Option<tributary_dataflows::profile::IdentifierFacts>, &IdentifierId)| {
-        facts.map_or_else(|| id.to_string(), |facts| facts.identifier.to_string())
-    };
+    let mut names = store.view().names(&ids)?;
     let more = profiles.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!("{more} more"));
-    Ok(facts.map(name).chain(more).collect())
+    names.extend(more);
+    Ok(names)
 }

@@ -11,8 +11,7 @@ use crate::store::{LinkFacts, Store, StoreError};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::sync::Arc;
 use tributary_dataflows::identity::{Ends, Evidence, Node, Rules, ends};
-use tributary_dataflows::profile::IdentifierFacts;
-use tributary_dataflows::profile::Plan;
+use tributary_dataflows::profile::{IdentifierFacts, Plan};
 use tributary_model::{Epoch, Identifier, IdentifierId, MessageId, Millis, limits};
 
 /// Bounds of the intake's memory.
@@ -153,7 +152,7 @@ impl Intake {
                 named.facts.timer = None;
             }
         }
-        self.state(statements, &mut touched, &mut feed, prepared)?;
+        self.state(statements, &gone, &mut touched, &mut feed, prepared)?;
         self.note_links(links, &mut feed, prepared, committed);
         self.note_facts(touched, &mut feed, prepared, committed);
         self.note_events(events, ids, prepared);

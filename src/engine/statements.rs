@@ -110,6 +110,7 @@ impl Intake {
     pub(super) fn state(
         &mut self,
         statements: &[MadeAt],
+        gone: &HashSet<IdentifierId>,
         touched: &mut HashMap<IdentifierId, Touched>,
         feed: &mut Feed,
         prepared: &mut Prepared,
@@ -141,7 +142,7 @@ impl Intake {
         }
         let view = self.store.view();
         for (ends, standing) in latest {
-            let is_gone = prepared.standing.iter().any(|(gone, _)| *gone == ends);
+            let is_gone = gone.contains(&ends.0) || gone.contains(&ends.1);
             let before = if is_gone { None } else { view.standing(ends)? };
             if before.is_some_and(|before| before.made >= standing.made) {
                 continue;

@@ -58,6 +58,18 @@ impl View<'_> {
     pub fn facts(&self, identifiers: &[IdentifierId]) -> Result<Vec<Option<IdentifierFacts>>, StoreError> {
         self.get_many(TABLE, &keys(identifiers))
     }
+
+    /// What identifiers are called, in their order: `namespace:value`, or the id of one that is not there.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn names(&self, identifiers: &[IdentifierId]) -> Result<Vec<String>, StoreError> {
+        let facts = self.facts(identifiers)?.into_iter().zip(identifiers);
+        let name = |(facts, id): (Option<IdentifierFacts>, &IdentifierId)| {
+            facts.map_or_else(|| id.to_string(), |facts| facts.identifier.to_string())
+        };
+        Ok(facts.map(name).collect())
+    }
 }
 
 impl Batch<'_> {

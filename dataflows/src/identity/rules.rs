@@ -57,11 +57,6 @@ impl Rules {
         rules.iter().find(|(to, _)| *to == other).map(|(_, limit)| *limit)
     }
 
-    /// How many identifiers of a namespace one profile may hold.
-    pub fn max_per_profile(&self, namespace: NamespaceIndex) -> Option<u32> {
-        self.limited.iter().find(|(limited, _)| *limited == namespace).map(|(_, limit)| *limit)
-    }
-
     /// More links than this are no customer but a tangle.
     pub fn max_links(&self) -> u32 {
         self.max_links

@@ -122,7 +122,7 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
             earliest = earliest.into_iter().chain(since).min();
         }
         if kin.has_moved(profile) {
-            for before in kin.predecessors(profile).chain([profile]) {
+            for before in kin.predecessors(profile) {
                 let since = prior.former_since(before, segment)?;
                 former = former.into_iter().chain(since).min();
             }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::{Any, CorsLayer};
 use tributary_connectors::log::{AppendError, Log, Record};
 use tributary_connectors::process::{Processor, Reason, Scalar};
-use tributary_model::{EventKind, Position, limits};
+use tributary_model::{EventKind, limits};
 
 /// How long a body may take to arrive, and then the log to take it, where nothing else is configured.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,23 +116,32 @@ impl IngestState {
 
     async fn append(&self, records: Vec<Record>) -> Result<Json<Accepted>, ApiError> {
         let events = records.len();
-        let appended = tokio::time::timeout(self.timeout, self.log.append(records)).await;
-        let unavailable =
-            || ApiError::unavailable("log_unavailable", "events cannot be stored at the moment; send again");
-        match appended {
-            Ok(Ok(position)) => {
-                telemetry::ingested(events);
-                Ok(Json(Accepted::at(&position)))
-            }
-            Ok(Err(error @ AppendError::Busy)) => Err(ApiError::too_many("log_busy", error.to_string())),
-            Ok(Err(error @ AppendError::Unavailable(_))) => {
-                tracing::warn!(%error, events, "events were refused");
-                Err(unavailable())
-            }
-            Err(_) => {
-                tracing::warn!(events, "the log did not take events in time");
-                Err(unavailable())
-            }
+        let accepted = append(&*self.log, records, "events", self.timeout).await?;
+        telemetry::ingested(events);
+        Ok(Json(accepted))
+    }
+}
+
+/// Makes records durable; `what` they are is told where the log does not take them in time.
+pub(super) async fn append(
+    log: &dyn Log,
+    records: Vec<Record>,
+    what: &str,
+    timeout: Duration,
+) -> Result<Accepted, ApiError> {
+    let count = records.len();
+    let unavailable =
+        || ApiError::unavailable("log_unavailable", format!("{what} cannot be stored at the moment; send again"));
+    match tokio::time::timeout(timeout, log.append(records)).await {
+        Ok(Ok(position)) => Ok(Accepted { success: true, position: position.to_string() }),
+        Ok(Err(error @ AppendError::Busy)) => Err(ApiError::too_many("log_busy", error.to_string())),
+        Ok(Err(error @ AppendError::Unavailable(_))) => {
+            tracing::warn!(%error, count, "{what} were refused");
+            Err(unavailable())
+        }
+        Err(_) => {
+            tracing::warn!(count, "the log did not take {what} in time");
+            Err(unavailable())
         }
     }
 }
@@ -144,13 +153,6 @@ pub struct Accepted {
     success: bool,
     /// Where the log stands after them: what `min_position=` of a query takes to read one's own writes.
     position: String,
-}
-
-impl Accepted {
-    /// Accepted up to here.
-    pub fn at(position: &Position) -> Self {
-        Self { success: true, position: position.to_string() }
-    }
 }
 
 type Answer = Result<Json<Accepted>, ApiError>;
