@@ -10,6 +10,7 @@ use std::time::Duration;
 const EVENTS: &str = "tributary_events_total";
 const REJECTED: &str = "tributary_rejected_total";
 const DUPLICATES: &str = "tributary_duplicates_total";
+const DROPPED: &str = "tributary_dropped_total";
 const EPOCHS: &str = "tributary_epochs_total";
 const FIRED: &str = "tributary_triggers_fired_total";
 const CHANGES: &str = "tributary_dataflow_changes_total";
@@ -53,6 +54,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_counter!(EVENTS, "Events that were applied.");
     describe_counter!(REJECTED, "Events that could not be taken in, by code of the reason.");
     describe_counter!(DUPLICATES, "Events whose message id had been seen before.");
+    describe_counter!(DROPPED, "Traits and groups left aside because their identifier had as many as it may have.");
     describe_counter!(EPOCHS, "Epochs committed.");
     describe_counter!(FIRED, "Messages made, by trigger.");
     describe_counter!(CHANGES, "Changes fed to the dataflow, by input.");
@@ -86,6 +88,11 @@ pub fn prepared(feed: &Feed, took: Duration) {
 /// Events were dropped because their message had been seen.
 pub fn duplicates(count: usize) {
     counter!(DUPLICATES).increment(count as u64);
+}
+
+/// Traits and groups were left aside because their identifier had as many as it may have.
+pub fn dropped(count: u64) {
+    counter!(DROPPED).increment(count);
 }
 
 /// An epoch has been committed.

@@ -3,22 +3,24 @@
 //! ```text
 //! evidence (identifiers, links, statements) ─► resolve ─┬─► Conflict
 //!                                                       └─► owner of each identifier ─┬─► Owner
-//! facts (identifier, ±features) ──────────────────────────────────────────────────────┴─► (profile, ±features)
-//!                                          ─► all of a profile's features ─► segments ─┬─► Member
-//!                                                                                      └─► Count
+//! facts (identifier, ±features) ──────────────────────────────────────────────────────┼─► (profile, ±features) ─┐
+//! group calls (identifier, group), (group, ±features) ─► groups (if any are read) ────┴─► Group                 │
+//!                                                             └─► (profile, ±features) ─────────────────────────┤
+//!                                          Member, Count ◄─ segments ◄─ all of a profile's features ◄───────────┘
 //! ```
 
+use crate::groups::accounts;
 use crate::identity::operator::resolve;
 use crate::identity::{Evidence, Resolved, Rules};
 use crate::output::{Output, SegmentIndex};
-use crate::profile::{Features, Plan};
+use crate::profile::{Belongs, Features, Plan};
 use crate::segments::membership::members;
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::operators::CountTotal;
 use std::sync::Arc;
 use timely::dataflow::Scope;
-use tributary_model::{Epoch, IdentifierId, ProfileId};
+use tributary_model::{Epoch, GroupId, IdentifierId, ProfileId};
 
 /// What a worker feeds. All advance together, one epoch at a time.
 pub struct Inputs {
@@ -26,6 +28,10 @@ pub struct Inputs {
     pub evidence: InputSession<Epoch, Evidence, isize>,
     /// Changes of what is known of each identifier.
     pub facts: InputSession<Epoch, IdentifierId, Features>,
+    /// Which groups identifiers belong to; left aside where no definition reads groups.
+    pub belongs: InputSession<Epoch, (IdentifierId, Belongs), isize>,
+    /// Changes of what is said of groups; left aside where no definition reads groups.
+    pub groups: InputSession<Epoch, GroupId, Features>,
 }
 
 impl std::fmt::Debug for Inputs {
@@ -39,8 +45,12 @@ impl Inputs {
     pub fn advance_to(&mut self, epoch: Epoch) {
         self.evidence.advance_to(epoch);
         self.facts.advance_to(epoch);
+        self.belongs.advance_to(epoch);
+        self.groups.advance_to(epoch);
         self.evidence.flush();
         self.facts.flush();
+        self.belongs.flush();
+        self.groups.flush();
     }
 }
 
@@ -52,6 +62,8 @@ pub fn build(
 ) -> (Inputs, VecCollection<'_, Epoch, Output, isize>) {
     let (evidence_in, evidence) = scope.new_collection::<Evidence, isize>();
     let (facts_in, facts) = scope.new_collection::<IdentifierId, Features>();
+    let (belongs_in, belongs) = scope.new_collection::<(IdentifierId, Belongs), isize>();
+    let (groups_in, groups) = scope.new_collection::<GroupId, Features>();
 
     let resolved = resolve(evidence, rules);
     let owner = resolved
@@ -61,22 +73,26 @@ pub fn build(
             Resolved::Conflict(_) => None,
         })
         .arrange_by_key_named("Owner");
-    let resolved = resolved.map(|resolved| match resolved {
+    let mut outputs = resolved.map(|resolved| match resolved {
         Resolved::Owner(identifier, best) => Output::Owner(identifier, ProfileId::from(best)),
         Resolved::Conflict(conflict) => Output::Conflict(conflict),
     });
 
-    let profiles = facts
-        .arrange_by_self_named("Facts")
-        .join_core(owner, |_identifier, (), profile| Some(*profile))
-        .arrange_by_self_named("Profiles")
-        .count_total();
+    let facts = facts.arrange_by_self_named("Facts");
+    let mut features = facts.clone().join_core(owner.clone(), |_identifier, (), profile| Some(*profile));
+    if plan.reads_groups() {
+        let accounts = accounts(belongs, groups, facts, owner, plan.clone());
+        features = features.concat(accounts.features);
+        let told = accounts.evaluated.map(|(group, evaluation)| Output::Group(group, evaluation));
+        outputs = outputs.concat(told);
+    }
+    let profiles = features.arrange_by_self_named("Profiles").count_total();
 
     let members = members(profiles, plan);
     let counts = members.clone().map(|(_profile, segment)| segment).count_total();
 
-    let outputs = resolved
+    let outputs = outputs
         .concat(members.map(|(profile, segment)| Output::Member(profile, segment)))
         .concat(counts.map(|(segment, count): (SegmentIndex, isize)| Output::Count(segment, count as i64)));
-    (Inputs { evidence: evidence_in, facts: facts_in }, outputs)
+    (Inputs { evidence: evidence_in, facts: facts_in, belongs: belongs_in, groups: groups_in }, outputs)
 }

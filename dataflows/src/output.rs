@@ -1,14 +1,15 @@
 //! All that leaves the dataflow, as one kind of record: so an epoch's outputs can be committed as one.
 
 use crate::identity::Conflict;
+use crate::segments::GroupEvaluation;
 use serde::{Deserialize, Serialize};
-use tributary_model::{IdentifierId, ProfileId};
+use tributary_model::{GroupId, IdentifierId, ProfileId};
 
 /// A segment's index in the compiled program.
 pub type SegmentIndex = u16;
 
 /// Something that is true as of an epoch; a change of it comes as one −1 and one +1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Output {
     /// This identifier belongs to this profile.
     Owner(IdentifierId, ProfileId),
@@ -18,4 +19,6 @@ pub enum Output {
     Count(SegmentIndex, i64),
     /// Something about identities for an operator to look at.
     Conflict(Conflict),
+    /// What is computed of a group that has members.
+    Group(GroupId, GroupEvaluation),
 }

@@ -36,19 +36,22 @@ fn happening() -> impl Strategy<Value = Happening> {
     let device = proptest::option::weighted(0.7, 0..6u8);
     let name = prop_oneof![Just("Order Completed"), Just("Checkout Started"), Just("Product Viewed")];
     let country = proptest::option::weighted(0.3, prop_oneof![Just("DE"), Just("FR")]);
+    let plan = proptest::option::weighted(0.5, prop_oneof![Just("pro"), Just("free")]);
+    let group = proptest::option::weighted(0.3, (0..3u8, plan));
     // Some events are dated back, up to three days: late ones must count where they belong.
     let back = prop_oneof![3 => Just(0i64), 1 => 0..(3 * 86_400_000i64)];
-    (user, email, device, name, 0..40_000i64, country, back)
+    (user, email, device, name, 0..40_000i64, country, group, back)
         .prop_filter("an event has an identifier", |(user, email, device, ..)| {
             user.is_some() || email.is_some() || device.is_some()
         })
-        .prop_map(|(user, email, device, name, cents, country, back)| Happening {
+        .prop_map(|(user, email, device, name, cents, country, group, back)| Happening {
             user,
             email,
             device,
             name,
             cents,
             country,
+            group,
             back,
         })
 }
@@ -114,6 +117,7 @@ fn play(steps: &[Step], workers: usize) {
                 assert_eq!(dataflow.conflicts(), answers.conflicts, "conflicts");
                 assert_eq!(dataflow.members(), answers.members, "members");
                 assert_eq!(dataflow.counts(), answers.counts, "counts");
+                assert_eq!(dataflow.groups(), answers.groups, "groups");
             }
         }
     }
@@ -142,7 +146,7 @@ proptest! {
                 dataflow.event(&event, history.now);
             }
             dataflow.close();
-            (dataflow.owners(), dataflow.members(), dataflow.counts())
+            (dataflow.owners(), dataflow.members(), dataflow.counts(), dataflow.groups())
         };
         prop_assert_eq!(answers(&happenings), answers(&shuffled));
     }
@@ -160,6 +164,7 @@ fn a_merge_can_be_undone() {
         name: "Order Completed",
         cents: 10_000,
         country: None,
+        group: None,
         back: 0,
     };
     for happening in [seen(Some(0), 0), seen(Some(0), 1), seen(None, 1)] {
@@ -189,6 +194,7 @@ fn a_window_slides_with_the_clock() {
             name: "Checkout Started",
             cents: 0,
             country: None,
+            group: None,
             back: 0,
         };
         let event = history.add(&happening);

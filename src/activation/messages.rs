@@ -98,6 +98,7 @@ impl Messages {
             trigger => context! { id => trigger },
             message => context! { id => message },
             profile => context! { id => profile.id.to_string(), identifiers => Serde(identifiers) },
+            group => profile.groups.first().map(|group| context! { id => &group.id }),
             traits => Serde(&profile.traits),
             computed => Serde(&profile.computed),
             segment,

@@ -9,6 +9,7 @@ pub mod state;
 pub mod profiles;
 pub mod identity;
 pub mod statements;
+pub mod groups;
 pub mod segments;
 pub mod operations;
 
@@ -110,6 +111,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/identity/unlink", post(statements::unlink))
         .route("/v1/identity/retract", post(statements::retract))
         .route("/v1/identifiers/{identifier}", delete(statements::delete))
+        .route("/v1/groups/{group}", get(groups::group))
+        .route("/v1/groups/{group}/members", get(groups::members))
         .route("/v1/segments", get(segments::segments))
         .route("/v1/segments/stream", get(segments::stream))
         .route("/v1/segments/{id}", get(segments::segment))
@@ -182,6 +185,8 @@ async fn relocate(request: Request, next: Next) -> Response {
         statements::retract,
         statements::delete,
         statements::statements,
+        groups::group,
+        groups::members,
         segments::segments,
         segments::segment,
         segments::members,

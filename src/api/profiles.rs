@@ -31,6 +31,8 @@ pub struct ProfileAnswer {
     /// Computed traits.
     #[schema(value_type = Object)]
     computed: Map<String, Value>,
+    /// The groups that the customer belongs to; the first is the account, which `group.…` means in expressions.
+    groups: Vec<GroupAnswer>,
     /// The segments that the customer is in.
     segments: Vec<MembershipAnswer>,
     /// The epoch that this is as of.
@@ -43,6 +45,13 @@ pub struct ProfileAnswer {
 struct IdentifierAnswer {
     namespace: String,
     value: String,
+    first_seen: String,
+    last_seen: String,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct GroupAnswer {
+    id: String,
     first_seen: String,
     last_seen: String,
 }
@@ -77,12 +86,18 @@ pub async fn profile(
             last_seen: format_millis(facts.last_seen),
         });
         let segments = view.memberships(id)?.into_iter();
+        let groups = profile.groups.into_iter().map(|group| GroupAnswer {
+            id: group.id,
+            first_seen: format_millis(group.first_seen),
+            last_seen: format_millis(group.last_seen),
+        });
         let (epoch, position) = state.as_of(view)?;
         Ok(ProfileAnswer {
             id: id.to_string(),
             identifiers: identifiers.collect(),
             traits: profile.traits,
             computed: profile.computed,
+            groups: groups.collect(),
             segments: segments.map(|(id, since)| MembershipAnswer { id, since: format_millis(since) }).collect(),
             epoch,
             position,

@@ -11,6 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::convert::Infallible;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_stream::Stream;
@@ -108,15 +109,24 @@ pub struct Page {
     cursor: Option<String>,
 }
 
+impl Page {
+    /// How many, and after whom.
+    pub(super) fn read<T: FromStr>(self) -> Result<(usize, Option<T>), ApiError> {
+        let after = self.cursor.map(|cursor| cursor.parse()).transpose();
+        let after = after.map_err(|_| ApiError::bad_request("invalid_cursor", "give the `next` of the page before"))?;
+        Ok((self.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE), after))
+    }
+}
+
 /// A page of members.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MembersAnswer {
     /// Profile ids, in order.
-    members: Vec<String>,
+    pub(super) members: Vec<String>,
     /// The cursor of the next page; null on the last one.
-    next: Option<String>,
+    pub(super) next: Option<String>,
     /// The epoch that this page is as of.
-    epoch: u64,
+    pub(super) epoch: u64,
 }
 
 /// The members of a segment, in the order of their ids.
@@ -135,9 +145,7 @@ pub async fn members(
     if !state.definitions.segments.contains_key(&id) {
         return Err(no_segment(&id));
     }
-    let after = page.cursor.map(|cursor| cursor.parse::<ProfileId>()).transpose();
-    let after = after.map_err(|_| ApiError::bad_request("invalid_cursor", "give the `next` of the page before"))?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let (limit, after) = page.read::<ProfileId>()?;
     let answer = state.read(move |state, view| {
         let mut members = view.members(&id, after, limit + 1)?;
         let more = members.len() > limit;

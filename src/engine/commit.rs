@@ -4,7 +4,9 @@ use super::epoch::{Prepared, Work};
 use super::fire::{Cause, Outbox};
 use super::status::Committed;
 use super::worker::Outputs;
-use super::write::{PriorView, segment_id, write_base_facts, write_conflicts, write_members, write_owners};
+use super::write::{
+    PriorView, segment_id, write_base_facts, write_conflicts, write_groups, write_members, write_owners,
+};
 use crate::activation::{Messages, Occasion};
 use crate::store::{Meta, Store, StoreError};
 use crate::telemetry;
@@ -121,6 +123,7 @@ impl Committer {
         write_base_facts(&mut batch, prepared)?;
         write_owners(&mut batch, &mut meta, changes)?;
         write_conflicts(&mut batch, &mut meta, changes)?;
+        write_groups(&mut batch, changes)?;
         for made in &prepared.statements {
             batch.put_statement(meta.next_statement, made)?;
             meta.next_statement += 1;

@@ -2,12 +2,13 @@
 
 use crate::store::statements::{Deleted, Made, Standing};
 use crate::store::{LinkFacts, Rejected};
+use differential_dataflow::difference::IsZero;
 use foldhash::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_dataflows::identity::{Ends, Evidence};
-use tributary_dataflows::profile::{Features, IdentifierFacts};
-use tributary_model::{Epoch, Event, IdentifierId, MessageId, Millis, Position};
+use tributary_dataflows::profile::{Belongs, Change, Features, GroupTrait, IdentifierFacts, Plan};
+use tributary_model::{Epoch, Event, GroupId, IdentifierId, MessageId, Millis, Position};
 
 /// A valid event as it came.
 #[derive(Clone, Debug)]
@@ -27,12 +28,28 @@ pub struct Feed {
     pub evidence: Vec<(Evidence, isize)>,
     /// What is newly known of identifiers.
     pub facts: Vec<(IdentifierId, Features)>,
+    /// Which groups identifiers belong to, where definitions read groups.
+    pub belongs: Vec<((IdentifierId, Belongs), isize)>,
+    /// What is newly said of groups, where definitions read groups.
+    pub groups: Vec<(GroupId, Features)>,
 }
 
 impl Feed {
     /// How many changes.
     pub fn changes(&self) -> usize {
-        self.evidence.len() + self.facts.len()
+        self.evidence.len() + self.facts.len() + self.belongs.len() + self.groups.len()
+    }
+
+    /// Takes in what has changed of an identifier's facts.
+    pub fn take_in(&mut self, id: IdentifierId, change: &mut Change, plan: &Plan) {
+        if plan.reads_groups() {
+            self.belongs.extend(change.belongs.iter().map(|(belongs, times)| ((id, *belongs), *times)));
+            self.groups.extend(change.of_groups(plan));
+        }
+        let features = std::mem::take(&mut change.features);
+        if !features.is_zero() {
+            self.facts.push((id, features));
+        }
     }
 }
 
@@ -68,6 +85,10 @@ pub struct Prepared {
     pub statements: Vec<Made>,
     /// What stands of two identifiers since; what is said later in the list holds.
     pub standing: Vec<(Ends, Option<Standing>)>,
+    /// Who belongs to a group since (+1) or no longer (−1).
+    pub group_members: Vec<(GroupId, IdentifierId, isize)>,
+    /// What is said of groups since (+1), and what is no longer an identifier's latest word (−1).
+    pub group_traits: Vec<(GroupTrait, isize)>,
     /// Timers to set.
     pub timers_set: Vec<(Millis, IdentifierId)>,
     /// Timers that were answered.
@@ -86,6 +107,15 @@ pub struct Prepared {
     pub positions: BTreeMap<String, Position>,
     /// When the epoch's earliest event was received.
     pub earliest: Option<Millis>,
+}
+
+impl Prepared {
+    /// Takes in what an identifier says of groups.
+    pub fn take_groups_in(&mut self, id: IdentifierId, change: Change) {
+        let members = change.group_ids.iter().map(|(group, times)| (GroupId::of(group), id, *times));
+        self.group_members.extend(members);
+        self.group_traits.extend(change.group_traits);
+    }
 }
 
 /// What reaches the committer, in order; the dataflow's outputs come beside it.

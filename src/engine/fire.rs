@@ -104,7 +104,12 @@ impl<'a> Outbox<'a> {
         let came = owners.iter().filter(|(_, (_, new))| *new == Some(id)).map(|(identifier, _)| *identifier);
         let identifiers: Vec<_> = stayed.chain(came).collect();
         let Committer { plan, rules, .. } = self.committer;
-        let profile = Profile::read_with(self.view, id, &identifiers, &self.prepared.facts, plan, rules)?;
+        let evaluations = |group| match self.changes.groups.get(&group) {
+            Some(now) => Ok(now.clone()),
+            None => self.view.evaluation(group),
+        };
+        let newer = &self.prepared.facts;
+        let profile = Profile::read_with(self.view, id, &identifiers, newer, &evaluations, plan, rules)?;
         let profile = Arc::new(profile);
         self.profiles.insert(id, profile.clone());
         Ok(profile)

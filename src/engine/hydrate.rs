@@ -42,7 +42,7 @@ pub fn hydrate(
         match known {
             Known::Facts(id, facts) => {
                 identifiers += 1;
-                feed.facts.push((id, facts.features(plan)));
+                feed.take_in(id, &mut facts.told(plan, 1), plan);
             }
             Known::Evidence(evidence) => feed.evidence.push((evidence, 1)),
         }

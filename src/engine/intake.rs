@@ -8,11 +8,12 @@ use super::recent::Recent;
 use super::statements::MadeAt;
 use super::touched::{ADDITIONS, FEW_VALUES, Held, Touched};
 use crate::store::{LinkFacts, Store, StoreError};
+use crate::telemetry;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::sync::Arc;
 use tributary_dataflows::identity::{Ends, Evidence, Node, Rules, ends};
 use tributary_dataflows::profile::{IdentifierFacts, Plan};
-use tributary_model::{Epoch, Identifier, IdentifierId, MessageId, Millis, limits};
+use tributary_model::{Epoch, Identifier, IdentifierId, MessageId, Millis};
 
 /// Bounds of the intake's memory.
 #[derive(Clone, Copy, Debug)]
@@ -240,7 +241,6 @@ impl Intake {
         prepared: &mut Prepared,
         committed: Epoch,
     ) {
-        use differential_dataflow::difference::IsZero;
         for (id, mut touched) in touched {
             // An earlier timer still comes first and is set anew when it does: no timer is ever moved back.
             let next = touched.facts.next_expiry(&self.plan);
@@ -250,18 +250,20 @@ impl Intake {
                 prepared.timers_set.push((next, id));
             }
             // A trait more than there may be is in the facts or not by its turn, which an addition does not know.
-            if touched.facts.traits.len() >= limits::TRAITS_PER_IDENTIFIER {
+            if touched.facts.is_full() {
                 touched.write_whole();
             }
-            let Touched { facts, change, node_before, added, additions_left } = touched;
+            let Touched { facts, mut change, node_before, added, additions_left } = touched;
             let node = self.node(&facts);
             if node_before != Some(node) {
                 feed.evidence.extend(node_before.map(|before| (Evidence::Node(before), -1)));
                 feed.evidence.push((Evidence::Node(node), 1));
             }
-            if !change.is_zero() {
-                feed.facts.push((id, change));
+            if change.dropped > 0 {
+                telemetry::dropped(change.dropped);
             }
+            feed.take_in(id, &mut change, &self.plan);
+            prepared.take_groups_in(id, change);
             let facts = Arc::new(facts);
             let (change, additions_left) = match added {
                 Some(added) => (FactsChange::Added(added), additions_left - 1),

@@ -6,12 +6,14 @@
 use super::epoch::FactsChange;
 use super::intake::node;
 use crate::store::{StoreError, View};
+use differential_dataflow::difference::Semigroup;
 use foldhash::HashMap;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use tributary_dataflows::identity::Rules;
-use tributary_dataflows::profile::{Features, IdentifierFacts, Plan, merged_traits};
-use tributary_model::{IdentifierId, ProfileId};
+use tributary_dataflows::profile::{Belongs, Features, IdentifierFacts, Plan, merged_groups, merged_traits};
+use tributary_dataflows::segments::GroupEvaluation;
+use tributary_model::{GroupId, IdentifierId, Millis, ProfileId};
 
 /// A customer.
 #[derive(Clone, Debug)]
@@ -24,22 +26,58 @@ pub struct Profile {
     pub traits: Map<String, Json>,
     /// Computed traits.
     pub computed: Map<String, Json>,
+    /// Groups that the customer belongs to, the account first.
+    pub groups: Vec<ProfileGroup>,
 }
+
+/// A group that a customer belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileGroup {
+    /// The `groupId` as it was sent.
+    pub id: String,
+    /// The earliest group call of the customer.
+    pub first_seen: Millis,
+    /// The latest.
+    pub last_seen: Millis,
+}
+
+/// Where to look up what is computed of a group.
+pub type Evaluations<'a> = &'a dyn Fn(GroupId) -> Result<Option<GroupEvaluation>, StoreError>;
 
 impl Profile {
     /// Sums and evaluates the facts of a profile's identifiers.
-    pub fn new(id: ProfileId, mut identifiers: Vec<Arc<IdentifierFacts>>, plan: &Plan, rules: &Rules) -> Self {
-        use differential_dataflow::difference::Semigroup;
+    ///
+    /// # Errors
+    /// Those of looking up groups.
+    pub fn new(
+        id: ProfileId,
+        mut identifiers: Vec<Arc<IdentifierFacts>>,
+        evaluations: Evaluations<'_>,
+        plan: &Plan,
+        rules: &Rules,
+    ) -> Result<Self, StoreError> {
         let mut features = Features::default();
         for facts in &identifiers {
             features.plus_equals(&facts.features(plan));
         }
+        let merged = merged_groups(identifiers.iter().map(|facts| &facts.groups));
+        for (place, (_, belongs, _)) in merged.iter().enumerate().filter(|_| plan.reads_groups()) {
+            if let Some(evaluation) = evaluations(belongs.group)? {
+                features.plus_equals(&plan.of_group(place == 0, &evaluation.expressions));
+            }
+        }
+        let group = |(id, belongs, first_seen): (&str, Belongs, Millis)| ProfileGroup {
+            id: id.to_owned(),
+            first_seen,
+            last_seen: belongs.last_seen,
+        };
+        let groups = merged.into_iter().map(group).collect();
         let evaluation = plan.evaluate(&features);
         let names = plan.program.computed.iter().map(|computed| computed.name.clone());
         let computed = names.zip(evaluation.computed.iter().map(tributary_model::Value::to_json)).collect();
         let traits = merged_traits(identifiers.iter().map(Arc::as_ref));
         identifiers.sort_by_cached_key(|facts| node(rules, facts));
-        Self { id, identifiers, traits, computed }
+        Ok(Self { id, identifiers, traits, computed, groups })
     }
 
     /// The profile in a view.
@@ -49,7 +87,7 @@ impl Profile {
     pub fn read(view: &View<'_>, id: ProfileId, plan: &Plan, rules: &Rules) -> Result<Self, StoreError> {
         let identifiers = view.identifiers(id)?;
         let facts = view.facts(&identifiers)?.into_iter().flatten().map(Arc::new).collect();
-        Ok(Self::new(id, facts, plan, rules))
+        Self::new(id, facts, &|group| view.evaluation(group), plan, rules)
     }
 
     /// The profile as an epoch that is being committed will leave it.
@@ -61,6 +99,7 @@ impl Profile {
         id: ProfileId,
         identifiers: &[IdentifierId],
         newer: &HashMap<IdentifierId, FactsChange>,
+        evaluations: Evaluations<'_>,
         plan: &Plan,
         rules: &Rules,
     ) -> Result<Self, StoreError> {
@@ -80,6 +119,6 @@ impl Profile {
             }
             facts.push(Arc::new(found));
         }
-        Ok(Self::new(id, facts, plan, rules))
+        Self::new(id, facts, evaluations, plan, rules)
     }
 }

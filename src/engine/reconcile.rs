@@ -1,7 +1,7 @@
 //! After a restart, or with other rules: what the re-fed dataflow says against what is stored.
 
 use super::commit::Committer;
-use super::write::{PriorView, segment_id, write_conflicts, write_members, write_owners};
+use super::write::{PriorView, segment_id, write_conflicts, write_groups, write_members, write_owners};
 use crate::store::{Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
 use tributary_dataflows::identity::Conflict;
@@ -22,6 +22,7 @@ impl Committer {
         meta.clock = meta.clock.max(now);
         write_owners(&mut batch, meta, &changes)?;
         write_conflicts(&mut batch, meta, &changes)?;
+        write_groups(&mut batch, &changes)?;
         write_members(&mut batch, &view, &self.plan, &changes, &qualified)?;
         meta.counts.clear();
         for (segment, count) in &changes.counts {
@@ -43,7 +44,7 @@ impl Committer {
 
 /// The difference between what is true and what is stored, as an epoch would have told it.
 fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, StoreError> {
-    let Changes { owners, mut entered, counts, conflicts, .. } = truth;
+    let Changes { owners, mut entered, counts, conflicts, mut groups, .. } = truth;
     let mut changes = Changes { counts, ..Changes::default() };
 
     let mut owners: HashMap<IdentifierId, ProfileId> =
@@ -82,5 +83,11 @@ fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, St
         Ok(())
     })?;
     changes.conflicts.extend(conflicts.into_iter().map(|conflict| (conflict, true)));
+
+    store.each_evaluation(|group, _stored| {
+        groups.entry(group).or_insert(None);
+        Ok(())
+    })?;
+    changes.groups = groups;
     Ok(changes)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tributary_dataflows::identity::Node;
-use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
+use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
 use tributary_model::{Event, Identifier, Millis};
 
 /// Facts with more values than this are not written whole each time: a busy customer's windows are many kilobytes.
@@ -20,7 +20,7 @@ pub(super) struct Held {
 /// An identifier that this epoch touches.
 pub(super) struct Touched {
     pub(super) facts: IdentifierFacts,
-    pub(super) change: Features,
+    pub(super) change: Change,
     pub(super) node_before: Option<Node>,
     /// What the epoch adds, if that alone may be written.
     pub(super) added: Option<IdentifierFacts>,
@@ -30,13 +30,14 @@ pub(super) struct Touched {
 impl Touched {
     /// As before this epoch.
     pub(super) fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Self {
-        Self { facts, change: Features::default(), node_before: Some(node), added: None, additions_left }
+        Self { facts, change: Change::default(), node_before: Some(node), added: None, additions_left }
     }
 
     /// Never seen before.
     pub(super) fn new(identifier: &Identifier, at: Millis) -> Self {
         let facts = IdentifierFacts::new(identifier.clone(), at);
-        Self { facts, change: Features::presence(), node_before: None, added: None, additions_left: 0 }
+        let change = Change { features: Features::presence(), ..Change::default() };
+        Self { facts, change, node_before: None, added: None, additions_left: 0 }
     }
 
     pub(super) fn seen(&mut self, at: Millis) {
@@ -53,12 +54,12 @@ impl Touched {
         }
         self.facts.apply(plan, event, now, &mut self.change);
         if let Some(added) = &mut self.added {
-            added.apply(plan, event, now, &mut Features::default());
+            added.apply(plan, event, now, &mut Change::default());
         }
     }
 
     pub(super) fn expire(&mut self, plan: &Plan, now: Millis) {
-        self.facts.expire(plan, now, &mut self.change);
+        self.facts.expire(plan, now, &mut self.change.features);
         self.write_whole();
     }
 

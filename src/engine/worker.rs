@@ -85,9 +85,15 @@ impl Workers {
         shares.first_mut().into_iter().for_each(|share| share.evidence = std::mem::take(&mut feed.evidence));
         for change in feed.facts {
             let share = shares.get_mut(share_of(change.0.0));
-            if let Some(share) = share {
-                share.facts.push(change);
-            }
+            share.into_iter().for_each(|share| share.facts.push(change.clone()));
+        }
+        for change in feed.belongs {
+            let share = shares.get_mut(share_of(change.0.0.0));
+            share.into_iter().for_each(|share| share.belongs.push(change));
+        }
+        for change in feed.groups {
+            let share = shares.get_mut(share_of(change.0.0));
+            share.into_iter().for_each(|share| share.groups.push(change.clone()));
         }
         shares.into_iter().enumerate().try_for_each(|(index, share)| self.send(index, Step::Feed(share)))
     }
@@ -132,7 +138,7 @@ fn run(
         let pending = pending.clone();
         outputs
             .inspect_batch(move |_epoch, batch| {
-                pending.borrow_mut().extend(batch.iter().map(|(output, _epoch, times)| (*output, *times)));
+                pending.borrow_mut().extend(batch.iter().map(|(output, _epoch, times)| (output.clone(), *times)));
             })
             .probe_with(&probe);
         inputs
@@ -161,4 +167,6 @@ fn take_in(inputs: &mut Inputs, feed: Feed) {
     }
     all(&mut inputs.evidence, feed.evidence);
     all(&mut inputs.facts, feed.facts);
+    all(&mut inputs.belongs, feed.belongs);
+    all(&mut inputs.groups, feed.groups);
 }

@@ -68,6 +68,13 @@ pub(super) fn write_base_facts(batch: &mut Batch<'_>, prepared: &Prepared) -> Re
     for ends in &prepared.new_links {
         batch.put_new_link(*ends)?;
     }
+    for (group, id, times) in &prepared.group_members {
+        batch.put_group_member(*group, *id, *times > 0)?;
+    }
+    // What is said anew comes behind what it takes the place of.
+    for (said, times) in &prepared.group_traits {
+        batch.put_group_trait(said, *times > 0)?;
+    }
     for (due, id) in &prepared.timers_done {
         batch.delete_timer(*due, *id)?;
     }
@@ -106,6 +113,11 @@ pub(super) fn write_owners(batch: &mut Batch<'_>, meta: &mut Meta, changes: &Cha
 fn change_of_profiles(identifier: IdentifierId, old: Option<ProfileId>, new: Option<ProfileId>) -> i64 {
     let own = |profile: Option<ProfileId>| i64::from(profile.is_some_and(|profile| profile.0 == identifier.0));
     own(new) - own(old)
+}
+
+/// What is computed of groups.
+pub(super) fn write_groups(batch: &mut Batch<'_>, changes: &Changes) -> Result<(), StoreError> {
+    changes.groups.iter().try_for_each(|(group, evaluation)| batch.put_evaluation(*group, evaluation.as_ref()))
 }
 
 /// What operators should know of identities.

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod links;
 pub mod statements;
 pub mod owners;
+pub mod groups;
 pub mod moves;
 pub mod conflicts;
 pub mod members;
@@ -80,7 +81,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 25] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
@@ -89,6 +90,9 @@ const TABLES: [&str; 22] = [
     statements::DELETED,
     owners::TABLE,
     owners::IDENTIFIERS,
+    groups::TABLE,
+    groups::MEMBERS,
+    groups::TRAITS,
     moves::TABLE,
     conflicts::TABLE,
     members::TABLE,

@@ -193,11 +193,16 @@ impl Identifiers {
     }
 
     fn is_blocked(&self, namespace: &Namespace, text: &str, value: &str) -> bool {
-        NOBODY.iter().any(|nobody| nobody.eq_ignore_ascii_case(value))
+        is_nobody(value)
             || namespace.blocked.contains(value)
             || namespace.blocked.contains(text)
             || self.patterns.is_match(value)
     }
+}
+
+/// Whether a value is what clients send when they know no value.
+pub(super) fn is_nobody(value: &str) -> bool {
+    NOBODY.iter().any(|nobody| nobody.eq_ignore_ascii_case(value))
 }
 
 struct Found {

@@ -113,7 +113,7 @@ impl Processor {
     ) -> Result<Event, Reason> {
         let event = validate::event(kind, &parts)?;
         let name = validate::name(kind, &parts)?;
-        validate::group(kind, &parts)?;
+        let group = validate::group(kind, &parts)?.filter(|group| !identifiers::is_nobody(group));
         let properties = std::mem::take(&mut parts.properties).checked("properties")?;
         let traits = std::mem::take(&mut parts.traits).checked("traits")?;
         let context = std::mem::take(&mut parts.context).checked("context")?;
@@ -126,6 +126,7 @@ impl Processor {
             kind,
             event,
             name,
+            group,
             message_id,
             timestamp,
             identifiers,

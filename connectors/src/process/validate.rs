@@ -35,12 +35,16 @@ pub(super) fn name(kind: EventKind, parts: &Parts<'_>) -> Result<Option<String>,
     Ok(name.map(str::to_owned))
 }
 
-/// A group call must name its group.
-pub(super) fn group(kind: EventKind, parts: &Parts<'_>) -> Result<(), Reason> {
-    if kind == EventKind::Group && parts.group_id.checked_id("groupId")?.is_none() {
-        return Err(Reason::MissingGroup);
+/// `groupId` of a group call, which must name its group.
+pub(super) fn group(kind: EventKind, parts: &Parts<'_>) -> Result<Option<String>, Reason> {
+    if kind != EventKind::Group {
+        return Ok(None);
     }
-    Ok(())
+    let group = parts.group_id.checked_id("groupId")?.ok_or(Reason::MissingGroup)?;
+    match longer_than(&group, limits::IDENTIFIER_CHARS) {
+        Some(chars) => Err(Reason::IdentifierTooLong { namespace: "groupId".to_owned(), chars }),
+        None => Ok(Some(group.into_owned())),
+    }
 }
 
 /// The client's message id, or one that the place in the log makes.

@@ -174,6 +174,6 @@ pub enum On {
 pub struct Send {
     /// The destination's id.
     pub to: String,
-    /// A Jinja template over `profile`, `traits`, `computed`, `segment`, `event`, `trigger`.
+    /// A Jinja template over `profile`, `group`, `traits`, `computed`, `segment`, `event`, `trigger`.
     pub body: String,
 }

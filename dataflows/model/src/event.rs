@@ -61,6 +61,8 @@ pub struct Event {
     pub event: Option<String>,
     /// `name` of a page or screen call; `None` for the others.
     pub name: Option<String>,
+    /// `groupId` of a group call that names a group; `None` for the others.
+    pub group: Option<String>,
     /// The client's `messageId`, hashed; made from the log position where the client sent none.
     pub message_id: MessageId,
     /// When it happened, corrected by `sentAt` as the Segment spec says.

@@ -67,6 +67,10 @@ id_type! {
     ProfileId
 }
 id_type! {
+    /// A group's name: a hash of the `groupId` that group calls give it.
+    GroupId
+}
+id_type! {
     /// A hash of a `messageId`: what de-duplication remembers, and the last tie-break between two events.
     MessageId
 }
@@ -75,6 +79,13 @@ impl IdentifierId {
     /// The id of a *normalised* value in a namespace.
     pub fn of(namespace: &str, value: &str) -> Self {
         Self(digest(&[namespace, value]))
+    }
+}
+
+impl GroupId {
+    /// The id of a `groupId` as it is sent, without white space around it.
+    pub fn of(group_id: &str) -> Self {
+        Self(digest(&[group_id]))
     }
 }
 

@@ -16,7 +16,7 @@ pub use definition::{
     Trigger, WebhookDestination,
 };
 pub use event::{Event, EventKind};
-pub use id::{Epoch, IdentifierId, MessageId, Millis, ProfileId};
+pub use id::{Epoch, GroupId, IdentifierId, MessageId, Millis, ProfileId};
 pub use identifier::Identifier;
 pub use normalise::{Normalise, Region};
 pub use position::Position;

@@ -16,6 +16,8 @@ pub const IDENTIFIER_CHARS: usize = 500;
 pub const JSON_DEPTH: usize = 32;
 /// Traits that one identifier keeps: Segment Unify's 300.
 pub const TRAITS_PER_IDENTIFIER: usize = 300;
+/// Groups that one identifier keeps: who is in more is no member of them but their robot.
+pub const GROUPS_PER_IDENTIFIER: usize = 100;
 /// An event may be dated at most this far after its arrival: a clock that is a day off is a broken clock.
 pub const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
 /// The earliest timestamp taken: 1970-01-02. A zero or negative one is a client without a clock.

@@ -6,13 +6,14 @@
 
 use super::aggregates::AggregateState;
 use super::features::{Features, Slot, Valued};
+use super::groups::{Belongs, GroupFacts, GroupTrait, merge_traits};
 use super::plan::{Plan, TraitSlot};
 use crate::segments::Aggregate;
+use differential_dataflow::difference::{Abelian, IsZero};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use tributary_model::{Event, EventKind, Identifier, MessageId, Millis, Value, limits};
+use tributary_model::{Event, EventKind, GroupId, Identifier, MessageId, Millis, Value, limits};
 
 /// The latest word on one trait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,37 @@ pub struct TraitFact {
     pub tie: MessageId,
     /// The value as JSON text; `None` where the trait was removed by a null.
     pub json: Option<String>,
+}
+
+impl TraitFact {
+    fn new(json: &Json, event: &Event) -> Self {
+        Self { at: event.timestamp, tie: event.message_id, json: (!json.is_null()).then(|| json.to_string()) }
+    }
+}
+
+/// What events change, or all that facts say, as the dataflow is fed it.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// What is known of the customer.
+    pub features: Features,
+    /// Groups that the identifier belongs to (+1) and what is no longer the latest word on it (−1).
+    pub belongs: Vec<(Belongs, isize)>,
+    /// The same of what is said of groups.
+    pub group_traits: Vec<(GroupTrait, isize)>,
+    /// Ids of groups, with how many more of the identifiers belong to them.
+    pub group_ids: Vec<(String, isize)>,
+    /// Traits and groups that are more than an identifier may have.
+    pub dropped: u64,
+}
+
+impl Change {
+    /// What changes of groups, as differences; nothing where no definition reads groups.
+    pub fn of_groups<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (GroupId, Features)> + 'a {
+        let ids = self.group_ids.iter().map(|(id, times)| (GroupId::of(id), plan.group_id(id, *times)));
+        let traits = self.group_traits.iter();
+        let traits = traits.map(|(said, times)| (said.group, plan.group_trait(&said.name, &said.fact, *times)));
+        ids.chain(traits).filter(|(_, features)| plan.reads_groups() && !features.is_zero())
+    }
 }
 
 /// The base facts of one identifier.
@@ -38,6 +70,8 @@ pub struct IdentifierFacts {
     pub events: u64,
     /// Latest traits by name.
     pub traits: BTreeMap<String, TraitFact>,
+    /// Groups by their id as it was sent.
+    pub groups: BTreeMap<String, GroupFacts>,
     /// Aggregates by their stable id, sorted.
     pub aggregates: Vec<(u64, AggregateState)>,
     /// The clock up to which windows have been expired.
@@ -55,6 +89,7 @@ impl IdentifierFacts {
             last_seen: at,
             events: 0,
             traits: BTreeMap::new(),
+            groups: BTreeMap::new(),
             aggregates: Vec::new(),
             clock: Millis::MIN,
             timer: None,
@@ -72,13 +107,11 @@ impl IdentifierFacts {
         self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
         self.events += other.events;
-        for (name, fact) in other.traits {
-            match self.traits.entry(name) {
-                Entry::Occupied(mut held) if (held.get().at, held.get().tie) < (fact.at, fact.tie) => {
-                    held.insert(fact);
-                }
-                Entry::Occupied(_) => {}
-                Entry::Vacant(room) => drop(room.insert(fact)),
+        merge_traits(&mut self.traits, other.traits);
+        for (id, more) in other.groups {
+            match self.groups.get_mut(&id) {
+                Some(held) => held.merge(more),
+                None => drop(self.groups.insert(id, more)),
             }
         }
         for (id, state) in other.aggregates {
@@ -95,25 +128,76 @@ impl IdentifierFacts {
         self.timer = other.timer.or(self.timer);
     }
 
+    /// Whether there may be no room for another trait or group, so that what comes first decides.
+    pub fn is_full(&self) -> bool {
+        self.traits.len() >= limits::TRAITS_PER_IDENTIFIER
+            || self.groups.len() >= limits::GROUPS_PER_IDENTIFIER
+            || self.groups.values().any(|group| group.traits.len() >= limits::TRAITS_PER_IDENTIFIER)
+    }
+
     /// How many values these facts hold: about a dozen bytes each, when they are stored.
     pub fn values(&self) -> usize {
-        self.traits.len() + self.aggregates.iter().map(|(_, state)| state.partials()).sum::<usize>()
+        let of_groups: usize = self.groups.values().map(|group| 1 + group.traits.len()).sum();
+        self.traits.len() + of_groups + self.aggregates.iter().map(|(_, state)| state.partials()).sum::<usize>()
     }
 
     /// Takes in an event that belongs to this identifier; adds what changed to `change`.
     ///
     /// Windows must have been brought to `now` by [`expire`](Self::expire) first.
-    pub fn apply(&mut self, plan: &Plan, event: &Event, now: Millis, change: &mut Features) {
+    pub fn apply(&mut self, plan: &Plan, event: &Event, now: Millis, change: &mut Change) {
         self.events += 1;
         for (index, aggregate) in plan.touched_by(event.event.as_deref()) {
             if let Some(value) = aggregate.observe(event) {
                 let slot = plan.slots.aggregate(index);
-                self.observe(aggregate, slot, (value, event.timestamp, event.message_id), now, change);
+                let observed = (value, event.timestamp, event.message_id);
+                self.observe(aggregate, slot, observed, now, &mut change.features);
             }
         }
         if event.kind == EventKind::Identify {
             for (name, json) in &event.traits {
-                self.say(plan, name, json, event.timestamp, event.message_id, change);
+                let fact = TraitFact::new(json, event);
+                let said = say(&mut self.traits, name, &fact);
+                change.dropped += u64::from(said == Said::NoRoom);
+                if let Said::Instead(old) = said {
+                    let slots = plan.trait_slots(name);
+                    old.into_iter().for_each(|old| hold_trait(slots, &old, -1, &mut change.features));
+                    hold_trait(slots, &fact, 1, &mut change.features);
+                }
+            }
+        }
+        if let Some(group) = &event.group {
+            self.belong(group, event, change);
+        }
+    }
+
+    fn belong(&mut self, id: &str, event: &Event, change: &mut Change) {
+        let group = GroupId::of(id);
+        let before = self.groups.get(id).map(|held| held.belongs(group));
+        if before.is_none() && self.groups.len() >= limits::GROUPS_PER_IDENTIFIER {
+            change.dropped += 1;
+            return;
+        }
+        let new = || GroupFacts::new(event.timestamp, event.message_id);
+        let held = self.groups.entry(id.to_owned()).or_insert_with(new);
+        held.seen(event.timestamp, event.message_id);
+        let after = held.belongs(group);
+        if before != Some(after) {
+            change.belongs.extend(before.map(|before| (before, -1)));
+            change.belongs.push((after, 1));
+        }
+        if before.is_none() {
+            change.group_ids.push((id.to_owned(), 1));
+        }
+        for (name, json) in &event.traits {
+            let fact = TraitFact::new(json, event);
+            match say(&mut held.traits, name, &fact) {
+                Said::Instead(old) => {
+                    let said = |fact, times| (GroupTrait { group, name: name.clone(), fact }, times);
+                    change.group_traits.extend(old.map(|old| said(old, -1)));
+                    change.group_traits.push(said(fact, 1));
+                }
+                Said::NoRoom => change.dropped += 1,
+                Said::TooOld => {}
             }
         }
     }
@@ -144,25 +228,6 @@ impl IdentifierFacts {
         }
     }
 
-    fn say(&mut self, plan: &Plan, name: &str, json: &Json, at: Millis, tie: MessageId, change: &mut Features) {
-        let held = self.traits.get(name);
-        if held.is_some_and(|fact| (fact.at, fact.tie) >= (at, tie)) {
-            return;
-        }
-        if held.is_none() && self.traits.len() >= limits::TRAITS_PER_IDENTIFIER {
-            return;
-        }
-        let fact = TraitFact { at, tie, json: (!json.is_null()).then(|| json.to_string()) };
-        let slots = plan.trait_slots(name);
-        if !slots.is_empty() {
-            if let Some(old) = held {
-                hold_trait(slots, old, -1, change);
-            }
-            hold_trait(slots, &fact, 1, change);
-        }
-        self.traits.insert(name.to_owned(), fact);
-    }
-
     /// Brings the windows to `now`; adds what has left them to `change`.
     pub fn expire(&mut self, plan: &Plan, now: Millis, change: &mut Features) {
         self.clock = self.clock.max(now);
@@ -178,7 +243,25 @@ impl IdentifierFacts {
         self.aggregates.iter().filter_map(due).min()
     }
 
-    /// All that these facts say, as of the clock they were last brought to.
+    /// All that these facts say, times one or minus one.
+    pub fn told(&self, plan: &Plan, times: isize) -> Change {
+        let mut features = self.features(plan);
+        if times < 0 {
+            features.negate();
+        }
+        let mut told = Change { features, ..Change::default() };
+        for (id, held) in &self.groups {
+            let group = GroupId::of(id);
+            told.belongs.push((held.belongs(group), times));
+            told.group_ids.push((id.clone(), times));
+            let traits = held.traits.iter();
+            let traits = traits.map(|(name, fact)| GroupTrait { group, name: name.clone(), fact: fact.clone() });
+            told.group_traits.extend(traits.map(|said| (said, times)));
+        }
+        told
+    }
+
+    /// What these facts say of a customer, as of the clock they were last brought to.
     pub fn features(&self, plan: &Plan) -> Features {
         let mut features = Features::presence();
         for (id, state) in &self.aggregates {
@@ -193,11 +276,39 @@ impl IdentifierFacts {
     }
 }
 
+/// What became of a word on a trait.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    /// It is the latest, instead of another one.
+    Instead(Option<TraitFact>),
+    /// There is a later one.
+    TooOld,
+    /// There are as many traits as there may be.
+    NoRoom,
+}
+
+fn say(traits: &mut BTreeMap<String, TraitFact>, name: &str, fact: &TraitFact) -> Said {
+    let held = traits.get(name);
+    if held.is_some_and(|held| (held.at, held.tie) >= (fact.at, fact.tie)) {
+        return Said::TooOld;
+    }
+    if held.is_none() && traits.len() >= limits::TRAITS_PER_IDENTIFIER {
+        return Said::NoRoom;
+    }
+    Said::Instead(traits.insert(name.to_owned(), fact.clone()))
+}
+
 /// Stands in an entry's place while its state is being changed.
 const EMPTY: AggregateState = AggregateState::All(super::aggregates::Partial::Additive { count: 0, sum: 0 });
 
-fn hold_trait(slots: &[TraitSlot], fact: &TraitFact, copies: i32, to: &mut Features) {
-    if slots.is_empty() {
+pub(super) fn hold_trait<'a>(
+    slots: impl IntoIterator<Item = &'a TraitSlot>,
+    fact: &TraitFact,
+    copies: i32,
+    to: &mut Features,
+) {
+    let mut slots = slots.into_iter().peekable();
+    if slots.peek().is_none() {
         return;
     }
     let json = fact.json.as_deref().and_then(|text| serde_json::from_str::<Json>(text).ok()).unwrap_or(Json::Null);

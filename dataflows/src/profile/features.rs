@@ -105,6 +105,14 @@ impl Features {
         }
     }
 
+    /// Only what stands in some slots, without the presence of identifiers.
+    pub fn only(mut self, keep: impl Fn(Slot) -> bool) -> Self {
+        self.identifiers = 0;
+        self.additive.retain(|entry| keep(entry.slot));
+        self.valued.retain(|entry| keep(entry.slot));
+        self
+    }
+
     /// The values of one slot, earliest first.
     fn slot_values(&self, slot: Slot) -> &[Valued] {
         let start = self.valued.partition_point(|entry| entry.slot < slot);
@@ -182,11 +190,15 @@ pub enum Pick {
     Last,
 }
 
-/// The layout of slots: each aggregate's slot is its index, trait slots follow.
+/// The layout of slots: each aggregate's slot is its index; traits follow, then what is read of groups.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
     /// How each aggregate is read.
     pub picks: Vec<Pick>,
+    /// How many trait paths there are.
+    pub traits: usize,
+    /// How many expressions of groups there are.
+    pub groups: usize,
 }
 
 impl Slots {
@@ -198,6 +210,22 @@ impl Slots {
     /// The slot of the trait path with that index.
     pub fn trait_path(&self, index: usize) -> Slot {
         (self.picks.len() + index) as Slot
+    }
+
+    /// The slot of the expression of groups with that index: its value of the customer's account, and of how many of
+    /// the customer's groups it is true.
+    pub fn group(&self, index: usize) -> Slot {
+        (self.picks.len() + self.traits + index) as Slot
+    }
+
+    /// Of a group: how many members it has.
+    pub fn members(&self) -> Slot {
+        self.group(self.groups)
+    }
+
+    /// Of a group: its id.
+    pub fn group_id(&self) -> Slot {
+        self.group(self.groups + 1)
     }
 }
 
@@ -233,6 +261,17 @@ impl ProfileValues for FeatureValues<'_> {
             Some(Pick::Additive) | None => None,
         };
         picked.map(|entry| entry.value.clone()).unwrap_or_default()
+    }
+
+    fn account(&self, index: usize) -> Value {
+        let values = self.features.slot_values(self.slots.group(index));
+        values.last().map(|entry| entry.value.clone()).unwrap_or_default()
+    }
+
+    fn groups_where(&self, index: usize) -> i64 {
+        let slot = self.slots.group(index);
+        let found = self.features.additive.binary_search_by_key(&slot, |entry| entry.slot).ok();
+        found.and_then(|at| self.features.additive.get(at)).map_or(0, |entry| entry.count)
     }
 }
 
@@ -276,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_latest_value_wins() {
-        let slots = Slots { picks: vec![Pick::Last, Pick::First] };
+        let slots = Slots { picks: vec![Pick::Last, Pick::First], ..Slots::default() };
         let mut features = Features::default();
         for slot in [0, 1] {
             features.hold(valued(slot, 5, 1));

@@ -4,8 +4,10 @@ pub mod windows;
 pub mod aggregates;
 pub mod features;
 pub mod plan;
+pub mod groups;
 pub mod facts;
 
-pub use facts::{IdentifierFacts, TraitFact, merged_traits};
+pub use facts::{Change, IdentifierFacts, TraitFact, merged_traits};
 pub use features::{FeatureValues, Features, Slots};
+pub use groups::{Belongs, GroupFacts, GroupTrait, merged_groups};
 pub use plan::Plan;

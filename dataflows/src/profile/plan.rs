@@ -1,8 +1,10 @@
 //! A program made ready for events: which aggregates and traits an event can touch, and where each has its slot.
 
-use super::features::{FeatureValues, Features, Pick, Slot, Slots};
+use super::facts::{TraitFact, hold_trait};
+use super::features::{FeatureValues, Features, Pick, Slot, Slots, Valued};
 use crate::segments::{Aggregate, AggregateFunction, Evaluation, Program};
 use std::collections::HashMap;
+use tributary_model::{MessageId, Value};
 
 /// One trait path that expressions read.
 #[derive(Clone, Debug)]
@@ -34,7 +36,8 @@ impl Plan {
             AggregateFunction::Min | AggregateFunction::First => Pick::First,
             AggregateFunction::Max | AggregateFunction::Last => Pick::Last,
         });
-        let slots = Slots { picks: picks.collect() };
+        let (traits, groups) = (program.trait_paths.len(), program.groups.len());
+        let slots = Slots { picks: picks.collect(), traits, groups };
         let mut by_event: HashMap<String, Vec<usize>> = HashMap::new();
         let mut any_event = Vec::new();
         for (index, aggregate) in program.aggregates.iter().enumerate() {
@@ -65,6 +68,51 @@ impl Plan {
     /// The slots that a top-level trait feeds.
     pub fn trait_slots(&self, name: &str) -> &[TraitSlot] {
         self.by_trait.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether definitions read anything of groups.
+    pub fn reads_groups(&self) -> bool {
+        !self.program.groups.is_empty()
+    }
+
+    /// Whether what members have in a slot counts for their groups: an aggregate that definitions read of groups.
+    pub fn counts_for_groups(&self, slot: Slot) -> bool {
+        self.program.groups.aggregates.contains(&usize::from(slot))
+    }
+
+    /// What a word on a group's trait is as a difference.
+    pub fn group_trait(&self, name: &str, fact: &TraitFact, times: isize) -> Features {
+        let mut features = Features::default();
+        let is_read = |slot: &&TraitSlot| {
+            let index = usize::from(slot.slot).checked_sub(self.slots.picks.len());
+            index.is_some_and(|index| self.program.groups.traits.contains(&index))
+        };
+        let slots = self.trait_slots(name).iter().filter(is_read);
+        hold_trait(slots, fact, times as i32, &mut features);
+        features
+    }
+
+    /// What it is for a group that so many more identifiers belong to it, as a difference: its id.
+    pub fn group_id(&self, id: &str, times: isize) -> Features {
+        let mut features = Features::default();
+        let (at, tie, value) = (0, MessageId::default(), Value::text(id));
+        features.hold(Valued { slot: self.slots.group_id(), at, tie, value, copies: times as i32 });
+        features
+    }
+
+    /// What a member's expressions read of one group, as a difference of the member: how the group's expressions have
+    /// come out, and, of the member's account, their values.
+    pub fn of_group(&self, is_account: bool, values: &[Value]) -> Features {
+        let mut features = Features::default();
+        for (index, value) in values.iter().enumerate() {
+            let slot = self.slots.group(index);
+            features.add(slot, i64::from(*value == Value::Bool(true)), 0);
+            if is_account {
+                let (at, tie, value) = (0, MessageId::default(), value.clone());
+                features.hold(Valued { slot, at, tie, value, copies: 1 });
+            }
+        }
+        features
     }
 
     /// The aggregate that a stored id names, if the definitions still have it.

@@ -3,9 +3,11 @@
 mod expression;
 mod order;
 mod program;
+mod group;
 pub mod membership;
 
 pub use expression::aggregate::{Aggregate, AggregateFunction, Window};
+pub use group::{GroupEvaluation, GroupProgram, GroupValues};
 pub use program::{
     CompiledSegment, Computed, DefinitionError, Evaluation, EventCondition, Place, ProfileValues, Program,
 };

@@ -4,8 +4,9 @@ use super::expression::aggregate::Aggregate;
 use super::expression::references::{Reference, references};
 use super::expression::{
     Customer, CustomerScope, CustomerTree, EventScope, EventTree, OneEvent, Position, Problem, Registry, Syntax, Type,
-    condition, parse, value,
+    condition, parse, take_out, value,
 };
+use super::group::GroupProgram;
 use super::order::{Needs, order};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,8 @@ pub struct Program {
     pub segments: Vec<CompiledSegment>,
     /// What events set off a trigger, by the trigger's id.
     pub event_conditions: BTreeMap<String, EventCondition>,
+    /// What is computed of groups.
+    pub groups: GroupProgram,
     /// Computed traits and segments in one order, since each may need the other.
     steps: Vec<Step>,
 }
@@ -85,6 +88,10 @@ pub trait ProfileValues {
     fn additive(&self, slot: usize) -> (i64, Option<Decimal>);
     /// The value of a Min, Max, First or Last; NULL where there is none.
     fn value(&self, slot: usize) -> Value;
+    /// The value of an expression of groups for the customer's account; NULL where there is none.
+    fn account(&self, index: usize) -> Value;
+    /// For how many of the customer's groups an expression of groups is true.
+    fn groups_where(&self, index: usize) -> i64;
 }
 
 /// Which definition an error is about.
@@ -122,10 +129,21 @@ pub struct DefinitionError {
     pub message: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Step {
+/// A definition that is computed, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
     Computed(usize),
     Segment(usize),
+}
+
+impl Step {
+    /// The index of the computed trait that it is.
+    pub(super) const fn computed(self) -> Option<usize> {
+        match self {
+            Self::Computed(index) => Some(index),
+            Self::Segment(_) => None,
+        }
+    }
 }
 
 impl Program {
@@ -144,14 +162,32 @@ impl Program {
         }
         program.aggregates = registry.aggregates;
         program.trait_paths = registry.trait_paths;
+        program.groups = GroupProgram::new(registry.group_expressions, &program);
         Ok(program)
     }
 
     /// All computed traits and memberships of a customer.
     pub fn evaluate(&self, profile: &impl ProfileValues) -> Evaluation {
+        self.run(&self.steps, profile)
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What a step computes.
+    pub(super) fn expression(&self, step: Step) -> Option<&CustomerTree> {
+        match step {
+            Step::Computed(index) => self.computed.get(index).map(|computed| &computed.expression),
+            Step::Segment(index) => self.segments.get(index).map(|segment| &segment.expression),
+        }
+    }
+
+    /// Runs some steps, each after those it needs; what is left out is NULL, or no membership.
+    pub(super) fn run(&self, steps: &[Step], profile: &impl ProfileValues) -> Evaluation {
         let mut computed = vec![Value::Null; self.computed.len()];
         let mut segments = vec![false; self.segments.len()];
-        for step in &self.steps {
+        for step in steps {
             let customer = Customer { profile, computed: &computed, segments: &segments };
             match step {
                 Step::Computed(index) => {
@@ -265,12 +301,13 @@ impl<'d> Compiler<'d> {
         let mut scope = CustomerScope(&mut self.registry);
         match &node.place {
             Place::Trait(name) => {
-                let typed = value(&mut scope, syntax, &mut problems);
+                let mut typed = value(&mut scope, syntax, &mut problems);
                 if typed.is == Type::Interval {
                     let message = "a computed trait cannot be a length of time; compare it, as \
                                    max(timestamp) - min(timestamp) > INTERVAL '30 days'";
                     problems.push(Problem::new(Position::default(), message));
                 }
+                self.take_groups_out(&mut typed.tree, &mut problems);
                 if problems.is_empty() {
                     let index = self.program.computed.len();
                     self.registry.computed.insert(name.clone(), Some((index, typed.is)));
@@ -280,7 +317,8 @@ impl<'d> Compiler<'d> {
                 }
             }
             Place::Segment(id) => {
-                let expression = condition(&mut scope, syntax, &mut problems);
+                let mut expression = condition(&mut scope, syntax, &mut problems);
+                self.take_groups_out(&mut expression, &mut problems);
                 if problems.is_empty() {
                     let index = self.program.segments.len();
                     self.registry.segments.insert(id.clone(), Some(index));
@@ -294,6 +332,11 @@ impl<'d> Compiler<'d> {
             Place::Trigger(_) => {}
         }
         self.wrong(&node.place, problems);
+    }
+
+    fn take_groups_out(&mut self, tree: &mut CustomerTree, problems: &mut Vec<Problem>) {
+        let taken = take_out(tree, &mut self.registry);
+        problems.extend(taken.err().map(|message| Problem::new(Position::default(), message)));
     }
 
     fn triggers(&mut self) {

@@ -8,8 +8,9 @@
 
 use crate::identity::Conflict;
 use crate::output::{Output, SegmentIndex};
+use crate::segments::GroupEvaluation;
 use std::collections::{BTreeMap, BTreeSet};
-use tributary_model::{IdentifierId, Millis, ProfileId};
+use tributary_model::{GroupId, IdentifierId, Millis, ProfileId};
 
 /// What one epoch changed, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Changes {
     pub counts: BTreeMap<SegmentIndex, i64>,
     /// What operators should know: true if it is new, false if it is over.
     pub conflicts: BTreeMap<Conflict, bool>,
+    /// Groups of which something else is computed; `None` of those that have no members any more.
+    pub groups: BTreeMap<GroupId, Option<GroupEvaluation>>,
 }
 
 impl Changes {
@@ -56,6 +59,12 @@ impl Changes {
                 }
                 Output::Conflict(conflict) => {
                     changes.conflicts.insert(conflict, is_new);
+                }
+                Output::Group(group, evaluation) if is_new => {
+                    changes.groups.insert(group, Some(evaluation));
+                }
+                Output::Group(group, _) => {
+                    changes.groups.entry(group).or_insert(None);
                 }
             }
         }

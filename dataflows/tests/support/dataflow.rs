@@ -2,21 +2,33 @@
 
 use super::definitions::{definitions, identity};
 use super::naive::LinkEnds;
-use differential_dataflow::difference::{Abelian, IsZero};
+use differential_dataflow::difference::IsZero;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
 use tributary_dataflows::identity::{Conflict, Evidence, Link, Node, Rules, Stated, ends};
-use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
+use tributary_dataflows::profile::{Belongs, Change, Features, IdentifierFacts, Plan};
 use tributary_dataflows::segments::Program;
 use tributary_dataflows::{Output, build};
-use tributary_model::{Event, IdentifierId, MessageId, Millis, ProfileId};
+use tributary_model::{Event, GroupId, IdentifierId, MessageId, Millis, ProfileId};
 
 #[derive(Default)]
 struct Epoch {
     evidence: Vec<(Evidence, isize)>,
     facts: Vec<(IdentifierId, Features)>,
+    belongs: Vec<((IdentifierId, Belongs), isize)>,
+    groups: Vec<(GroupId, Features)>,
+}
+
+impl Epoch {
+    fn take_in(&mut self, id: IdentifierId, change: Change, plan: &Plan) {
+        self.belongs.extend(change.belongs.iter().map(|(belongs, times)| ((id, *belongs), *times)));
+        self.groups.extend(change.of_groups(plan));
+        if !change.features.is_zero() {
+            self.facts.push((id, change.features));
+        }
+    }
 }
 
 type Outputs = Vec<(Output, isize)>;
@@ -58,7 +70,7 @@ impl Dataflow {
                 let collected = collected.clone();
                 outputs
                     .inspect_batch(move |_, batch| {
-                        collected.borrow_mut().extend(batch.iter().map(|(output, _, times)| (*output, *times)));
+                        collected.borrow_mut().extend(batch.iter().map(|(output, _, times)| (output.clone(), *times)));
                     })
                     .probe_with(&probe);
                 inputs
@@ -67,6 +79,8 @@ impl Dataflow {
                 let next = epoch as u64 + 1;
                 changes.evidence.into_iter().for_each(|(evidence, times)| inputs.evidence.update(evidence, times));
                 changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
+                changes.belongs.into_iter().for_each(|(belongs, times)| inputs.belongs.update(belongs, times));
+                changes.groups.into_iter().for_each(|(group, features)| inputs.groups.update(group, features));
                 inputs.advance_to(next);
                 worker.step_while(|| probe.less_than(&next));
                 send.send(collected.take()).unwrap();
@@ -121,18 +135,16 @@ impl Dataflow {
             }
         }
         let best = event.identifiers[0].id();
-        let mut change = Features::default();
+        let mut change = Change::default();
         let facts = self.facts.get_mut(&best).unwrap();
         let nothing = || (facts.clone(), IdentifierFacts::new(event.identifiers[0].clone(), event.timestamp));
         let (before, added) = self.apart.entry(best).or_insert_with(nothing);
-        added.apply(&self.plan, event, now, &mut Features::default());
+        added.apply(&self.plan, event, now, &mut Change::default());
         facts.apply(&self.plan, event, now, &mut change);
         let mut merged = before.clone();
         merged.merge(added.clone());
         assert_eq!(merged, *facts, "what the epoch adds, merged");
-        if !change.is_zero() {
-            self.epoch.facts.push((best, change));
-        }
+        self.epoch.take_in(best, change, &self.plan);
         for other in &event.identifiers[1..] {
             let ends = ends(best, other.id());
             let before = self.links.get(&ends).copied();
@@ -167,9 +179,7 @@ impl Dataflow {
         let Some(facts) = self.facts.remove(&id) else { return };
         self.apart.remove(&id);
         self.epoch.evidence.push((Evidence::Node(self.node(&facts)), -1));
-        let mut features = facts.features(&self.plan);
-        features.negate();
-        self.epoch.facts.push((id, features));
+        self.epoch.take_in(id, facts.told(&self.plan, -1), &self.plan);
         let touches = |ends: &LinkEnds| ends.0 == id || ends.1 == id;
         for ends in self.links.keys().copied().filter(touches).collect::<Vec<_>>() {
             self.take_back(ends);
@@ -233,6 +243,15 @@ impl Dataflow {
             _ => None,
         };
         self.truths.keys().filter_map(count).collect()
+    }
+
+    /// How many members each group has.
+    pub fn groups(&self) -> BTreeMap<GroupId, i64> {
+        let group = |output: &Output| match output {
+            Output::Group(group, evaluation) => Some((*group, evaluation.members)),
+            _ => None,
+        };
+        self.truths.keys().filter_map(group).collect()
     }
 
     pub fn conflicts(&self) -> BTreeSet<Conflict> {

@@ -39,6 +39,10 @@ pub fn definitions() -> Definitions {
             "min(properties.total) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') < 50",
         ),
         ("plain", "NOT in_segment('vip') AND traits.country IS NULL"),
+        ("big_account", "group.ltv > 800 AND group.members >= 2"),
+        ("alone_on_pro", "traits.country IS NULL AND group.traits.plan = 'pro' AND group.members < 2"),
+        ("in_any_pro", "in_group(group.traits.plan = 'pro' AND group.id <> 'g2')"),
+        ("more_than_half", "ltv * 2 > group.ltv"),
     ];
     let ltv = "sum(properties.total) FILTER (WHERE event = 'Order Completed')";
     Definitions {

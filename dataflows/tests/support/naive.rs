@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_dataflows::identity::{Conflict, Stated, ends};
-use tributary_model::{Event, EventKind, Identifier, IdentifierId, MessageId, Millis, ProfileId};
+use tributary_model::{Event, EventKind, GroupId, Identifier, IdentifierId, MessageId, Millis, ProfileId};
 
 /// What a generated event says.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Happening {
     pub name: &'static str,
     pub cents: i64,
     pub country: Option<&'static str>,
+    /// A group call, and the plan that it says the group has.
+    pub group: Option<(u8, Option<&'static str>)>,
     pub back: i64,
 }
 
@@ -55,6 +57,15 @@ pub struct Answers {
     pub members: BTreeSet<(ProfileId, String)>,
     pub counts: BTreeMap<String, i64>,
     pub conflicts: BTreeSet<Conflict>,
+    pub groups: BTreeMap<GroupId, i64>,
+}
+
+/// What is known of a group.
+#[derive(Debug, Default)]
+struct Group {
+    members: i64,
+    cents: i64,
+    plan: Option<(Millis, MessageId, String)>,
 }
 
 /// Links that one customer has at most.
@@ -91,12 +102,17 @@ impl History {
             ("anonymous_id", happening.device.map(|n| format!("a{n}"))),
         ];
         let identifiers = named.into_iter().filter_map(|(namespace, value)| Some(Identifier::new(namespace, value?)));
-        let traits = happening.country.map(|country| ("country".to_owned(), json!(country)));
-        let is_identify = traits.is_some();
+        let (kind, said) = match (happening.group, happening.country) {
+            (Some((_, plan)), _) => (EventKind::Group, plan.map(|plan| ("plan", plan))),
+            (None, Some(country)) => (EventKind::Identify, Some(("country", country))),
+            (None, None) => (EventKind::Track, None),
+        };
+        let traits = said.map(|(name, value)| (name.to_owned(), json!(value)));
         let event = Event {
-            kind: if is_identify { EventKind::Identify } else { EventKind::Track },
-            event: (!is_identify).then(|| happening.name.to_owned()),
+            kind,
+            event: (kind == EventKind::Track).then(|| happening.name.to_owned()),
             name: None,
+            group: happening.group.map(|(group, _)| format!("g{group}")),
             message_id: MessageId::of(message),
             timestamp: self.now - happening.back,
             identifiers: identifiers.collect(),
@@ -265,13 +281,20 @@ impl History {
             }
         }
         let profiles: BTreeSet<ProfileId> = answers.owners.values().copied().collect();
+        let mut events_of: BTreeMap<ProfileId, Vec<&Event>> = BTreeMap::new();
+        for (place, event) in self.events.iter().enumerate() {
+            let best = event.identifiers[0].id();
+            if !self.is_deleted(best, place) {
+                events_of.entry(answers.owners[&best]).or_default().push(event);
+            }
+        }
+        let groups = groups(&events_of);
+        for (id, group) in &groups {
+            answers.groups.insert(GroupId::of(id), group.members);
+        }
         for profile in profiles {
-            let mine = |(place, event): &(usize, &Event)| {
-                let best = event.identifiers[0].id();
-                !self.is_deleted(best, *place) && answers.owners[&best] == profile
-            };
-            let events: Vec<_> = self.events.iter().enumerate().filter(mine).map(|(_, event)| event).collect();
-            for segment in self.segments(&events) {
+            let events = events_of.remove(&profile).unwrap_or_default();
+            for segment in self.segments(&events).into_iter().chain(of_groups(&events, &groups)) {
                 answers.members.insert((profile, segment.to_owned()));
                 *answers.counts.entry(segment.to_owned()).or_default() += 1;
             }
@@ -309,4 +332,55 @@ impl History {
         ];
         truths.into_iter().filter(|(_, is_in)| *is_in).map(|(segment, _)| segment).collect()
     }
+}
+
+fn spent(events: &[&Event]) -> i64 {
+    let orders = events.iter().filter(|event| event.event.as_deref() == Some("Order Completed"));
+    orders.map(|order| (order.properties["total"].as_f64().unwrap() * 100.0).round() as i64).sum()
+}
+
+/// The groups that a customer belongs to, the latest first.
+fn groups_of(events: &[&Event]) -> Vec<String> {
+    let calls = events.iter().filter_map(|event| Some((event.timestamp, event.message_id, event.group.clone()?)));
+    let mut calls: Vec<_> = calls.collect();
+    calls.sort_by(|a, b| b.cmp(a));
+    let mut groups: Vec<String> = Vec::new();
+    for (_, _, group) in calls {
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+/// What all members of each group add up to.
+fn groups(events_of: &BTreeMap<ProfileId, Vec<&Event>>) -> BTreeMap<String, Group> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for events in events_of.values() {
+        for id in groups_of(events) {
+            let group = groups.entry(id.clone()).or_default();
+            group.members += 1;
+            group.cents += spent(events);
+            for event in events.iter().filter(|event| event.group.as_ref() == Some(&id)) {
+                let Some(plan) = event.traits.get("plan").and_then(|plan| plan.as_str()) else { continue };
+                let said = Some((event.timestamp, event.message_id, plan.to_owned()));
+                group.plan = group.plan.take().max(said);
+            }
+        }
+    }
+    groups
+}
+
+fn of_groups(events: &[&Event], groups: &BTreeMap<String, Group>) -> Vec<&'static str> {
+    let mine = groups_of(events);
+    let is_pro = |id: &String| groups[id].plan.as_ref().is_some_and(|(_, _, plan)| plan == "pro");
+    let account = mine.first().map(|id| (id, &groups[id]));
+    let country = events.iter().any(|event| event.traits.contains_key("country"));
+    let truths = [
+        ("big_account", account.is_some_and(|(_, group)| group.cents > 80_000 && group.members >= 2)),
+        ("alone_on_pro", account.is_some_and(|(id, group)| !country && is_pro(id) && group.members < 2)),
+        ("in_any_pro", mine.iter().any(|id| is_pro(id) && id != "g2")),
+        ("more_than_half", account.is_some_and(|(_, group)| spent(events) * 2 > group.cents)),
+    ];
+    truths.into_iter().filter(|(_, is_in)| *is_in).map(|(segment, _)| segment).collect()
 }

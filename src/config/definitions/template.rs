@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, ErrorKind, Template, context};
 use std::collections::BTreeSet;
 
 /// What a template may speak of.
-const VARIABLES: [&str; 7] = ["profile", "traits", "computed", "segment", "event", "trigger", "message"];
+const VARIABLES: [&str; 8] = ["profile", "group", "traits", "computed", "segment", "event", "trigger", "message"];
 
 /// The text of a template that compiles, speaks of nothing unknown and uses known filters only.
 pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<String> {

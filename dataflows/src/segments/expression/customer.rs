@@ -6,6 +6,7 @@ use super::datum::Datum;
 use super::evaluate::Source;
 use super::event::EventScope;
 use super::functions;
+use super::group::{self, GroupColumn};
 use super::problem::{Position, Problem, suggestion};
 use super::syntax::{Arguments, Call, Kind, Step, Syntax};
 use super::tree::Tree;
@@ -30,6 +31,12 @@ pub(crate) enum CustomerColumn {
     Sum(usize),
     Average(usize),
     Value(usize),
+    /// An expression of groups, of the account.
+    Account(usize),
+    /// Whether an expression of groups is true of any of the customer's.
+    InGroup(usize),
+    /// Something of one group: only within expressions of groups.
+    Group(GroupColumn),
 }
 
 /// An expression over one customer.
@@ -47,23 +54,31 @@ impl fmt::Display for CustomerColumn {
 pub(crate) struct Registry {
     pub(crate) aggregates: Vec<Aggregate>,
     pub(crate) trait_paths: Vec<String>,
+    /// What is computed once for each group.
+    pub(crate) group_expressions: Vec<CustomerTree>,
     /// Computed traits by name: their index and type once they are checked.
     pub(crate) computed: BTreeMap<String, Option<(usize, Type)>>,
     /// Segments by id: their index once they are checked.
     pub(crate) segments: BTreeMap<String, Option<usize>>,
     aggregates_by_id: BTreeMap<u64, usize>,
     traits_by_path: BTreeMap<String, usize>,
+    groups_by_text: BTreeMap<String, usize>,
 }
 
 impl Registry {
     fn has_room(&self) -> Result<(), String> {
-        if self.aggregates.len() + self.trait_paths.len() < SLOTS {
+        if self.aggregates.len() + self.trait_paths.len() + self.group_expressions.len() < SLOTS {
             return Ok(());
         }
         Err(format!("all definitions together read more than {SLOTS} traits and aggregates; remove some definitions"))
     }
 
-    fn trait_slot(&mut self, path: String) -> Result<usize, String> {
+    /// The index of the trait at some steps below `traits`.
+    pub(super) fn trait_path(&mut self, steps: &[Step]) -> Result<usize, String> {
+        if let Some(step) = steps.iter().find(|step| step.text.is_empty() || step.text.contains('.')) {
+            return Err(format!("a trait named \"{}\" cannot be read; send it under a name without a dot", step.text));
+        }
+        let path = steps.iter().map(|step| step.text.as_str()).collect::<Vec<_>>().join(".");
         if let Some(slot) = self.traits_by_path.get(&path) {
             return Ok(*slot);
         }
@@ -72,6 +87,19 @@ impl Registry {
         self.trait_paths.push(path.clone());
         self.traits_by_path.insert(path, slot);
         Ok(slot)
+    }
+
+    /// The index of an expression of groups; that of the same one where it is there.
+    pub(super) fn group_expression(&mut self, expression: CustomerTree) -> Result<usize, String> {
+        let text = expression.to_string();
+        if let Some(index) = self.groups_by_text.get(&text) {
+            return Ok(*index);
+        }
+        self.has_room()?;
+        let index = self.group_expressions.len();
+        self.group_expressions.push(expression);
+        self.groups_by_text.insert(text, index);
+        Ok(index)
     }
 
     fn aggregate_slot(&mut self, aggregate: Aggregate) -> Result<usize, String> {
@@ -109,14 +137,11 @@ impl Scope for CustomerScope<'_> {
                 None => Err(self.unknown_name(root, &name)),
             };
         }
-        if name != "traits" {
-            return Err(self.unknown_path(&name, steps));
+        match name.as_str() {
+            "traits" => Ok(Typed::new(Tree::Leaf(CustomerColumn::Trait(self.0.trait_path(below)?)), Type::Dynamic)),
+            "group" => group::column(self.0, below),
+            _ => Err(self.unknown_path(&name, steps)),
         }
-        if let Some(step) = below.iter().find(|step| step.text.is_empty() || step.text.contains('.')) {
-            return Err(format!("a trait named \"{}\" cannot be read; send it under a name without a dot", step.text));
-        }
-        let path = below.iter().map(|step| step.text.as_str()).collect::<Vec<_>>().join(".");
-        Ok(Typed::new(Tree::Leaf(CustomerColumn::Trait(self.0.trait_slot(path)?)), Type::Dynamic))
     }
 
     fn call(
@@ -128,6 +153,7 @@ impl Scope for CustomerScope<'_> {
         match call.name.as_str() {
             "now" => Some(Err(functions::NOW.to_owned())),
             "in_segment" => Some(self.in_segment(call)),
+            "in_group" => Some(self.in_group(call, problems)),
             name if functions::is_aggregate(name) => Some(self.aggregate(call, at, problems)),
             _ => None,
         }
@@ -139,6 +165,7 @@ impl CustomerScope<'_> {
         match name {
             "traits" => "`traits` holds many values; write the name of one behind it, as traits.country".to_owned(),
             "now" => functions::NOW.to_owned(),
+            "group" => group::WITHOUT_PARTS.to_owned(),
             "event" | "type" | "timestamp" | "properties" | "context" => of_events(name),
             _ if root.quoted && name.contains(|c: char| c.is_uppercase() || c.is_whitespace()) => {
                 format!("there is no computed trait \"{name}\"; text stands in single quotes, as '{name}'")
@@ -163,7 +190,7 @@ impl CustomerScope<'_> {
             "properties" | "context" => of_events(&format!("{name}.{below}")),
             "computed" => format!("a computed trait is written by its name alone; write {below}"),
             _ => {
-                let hint = suggestion(name, ["traits", "properties", "context"]);
+                let hint = suggestion(name, ["traits", "group", "properties", "context"]);
                 let mend = if hint.contains("did you mean") {
                     hint
                 } else {
@@ -188,6 +215,19 @@ impl CustomerScope<'_> {
                 Err(format!("there is no segment `{id}`{mend}"))
             }
         }
+    }
+
+    fn in_group(&mut self, call: &Call, problems: &mut Vec<Problem>) -> Result<Typed<CustomerColumn>, String> {
+        let condition = match &call.arguments {
+            Arguments::List(list) if call.filter.is_none() => list.as_slice(),
+            _ => &[],
+        };
+        let [condition] = condition else {
+            return Err("in_group takes one condition; write in_group(group.id = 'acme')".to_owned());
+        };
+        let before = problems.len();
+        let condition = check::condition(self, condition, problems);
+        if problems.len() > before { Ok(Typed::mistaken()) } else { group::in_group(self.0, condition) }
     }
 
     fn aggregate(
@@ -308,6 +348,9 @@ impl<P: ProfileValues> Source for Customer<'_, P> {
                 _ => Datum::Null,
             },
             CustomerColumn::Value(slot) => Datum::owned(self.profile.value(*slot)),
+            CustomerColumn::Account(index) => Datum::owned(self.profile.account(*index)),
+            CustomerColumn::InGroup(index) => Datum::Bool(self.profile.groups_where(*index) > 0),
+            CustomerColumn::Group(_) => Datum::Null,
         }
     }
 }

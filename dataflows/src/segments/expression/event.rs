@@ -78,6 +78,7 @@ impl Scope for EventScope {
             ("event" | "type" | "name" | "timestamp", false) => {
                 Err(format!("`{folded}` has no parts; write {folded} alone, or properties.{folded}"))
             }
+            ("group", _) => Err(format!("{}, and group is a customer's account; {}", self.sees(), self.outside())),
             ("traits", _) => Err(format!("{}, and traits are a customer's; {}", self.sees(), self.outside())),
             _ => Err(self.unknown(root, &folded)),
         }
@@ -95,8 +96,8 @@ impl Scope for EventScope {
                 }
             }));
         }
-        if name == "in_segment" {
-            return Some(Err(format!("{}, and in_segment is about a customer; {}", self.sees(), self.outside())));
+        if matches!(name, "in_segment" | "in_group") {
+            return Some(Err(format!("{}, and {name} is about a customer; {}", self.sees(), self.outside())));
         }
         functions::is_aggregate(name).then(|| {
             Err(match self {

@@ -3,7 +3,7 @@
 use super::problem::suggestion;
 
 /// Every function, those of events first.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "count",
     "sum",
     "avg",
@@ -12,6 +12,7 @@ const NAMES: [&str; 14] = [
     "first",
     "last",
     "in_segment",
+    "in_group",
     "coalesce",
     "nullif",
     "lower",

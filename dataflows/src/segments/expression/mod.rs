@@ -21,14 +21,16 @@ mod check;
 mod functions;
 mod window;
 mod event;
+mod group;
 mod customer;
 pub(super) mod references;
 
 pub(super) mod aggregate;
 
 pub(super) use check::{condition, value};
-pub(super) use customer::{Customer, CustomerScope, CustomerTree, Registry};
+pub(super) use customer::{Customer, CustomerColumn, CustomerScope, CustomerTree, Registry};
 pub(super) use event::{EventScope, EventTree, OneEvent};
+pub(super) use group::{Group, GroupColumn, take_out};
 pub(super) use problem::{Position, Problem};
 pub(super) use syntax::Syntax;
 pub(super) use types::Type;

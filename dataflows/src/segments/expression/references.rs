@@ -21,9 +21,12 @@ pub(crate) fn references(syntax: &Syntax) -> Vec<(Position, Reference)> {
     while let Some(syntax) = waiting.pop() {
         match &syntax.kind {
             Kind::Path(steps) => {
-                if let [name] = steps.as_slice() {
-                    found.push((syntax.at, Reference::Name(name.folded())));
-                }
+                let name = match steps.as_slice() {
+                    [name] => Some(name),
+                    [group, name] if group.folded() == "group" => Some(name),
+                    _ => None,
+                };
+                found.extend(name.map(|name| (syntax.at, Reference::Name(name.folded()))));
             }
             Kind::Call(call) if call.name == "in_segment" => {
                 found.extend(segment_named(call).map(|id| (syntax.at, Reference::Segment(id.to_owned()))));

@@ -55,7 +55,7 @@ fn sql_that_is_not_of_the_language() {
     mistake("1 = ANY(traits.a)", "1:1 a list stands only behind IN; write x IN ('a', 'b')");
     mistake(
         "extract(year FROM max(timestamp)) > 2020",
-        "1:19 there is no function `extract`; known are count, sum, avg, min, max, first, last, in_segment, coalesce, nullif, lower, upper, length, starts_with",
+        "1:19 there is no function `extract`; known are count, sum, avg, min, max, first, last, in_segment, in_group, coalesce, nullif, lower, upper, length, starts_with",
     );
     mistake(
         "max(timestamp) AT TIME ZONE 'CET' IS NULL",

@@ -6,6 +6,7 @@ mod nulls;
 mod events;
 mod aggregates;
 mod references;
+mod groups;
 mod mistakes;
 mod any_text;
 
@@ -99,6 +100,12 @@ impl ProfileValues for Values {
     fn value(&self, slot: usize) -> Value {
         self.values[slot].clone()
     }
+    fn account(&self, _index: usize) -> Value {
+        Value::Null
+    }
+    fn groups_where(&self, _index: usize) -> i64 {
+        0
+    }
 }
 
 /// A track event.
@@ -107,6 +114,7 @@ pub(super) fn event(name: &str, timestamp: Millis, properties: Json) -> Event {
         kind: EventKind::Track,
         event: Some(name.to_owned()),
         name: None,
+        group: None,
         message_id: MessageId::of(&format!("{name} {timestamp} {properties}")),
         timestamp,
         identifiers: vec![Identifier::new("user_id", "ada")],

@@ -1,0 +1,51 @@
+//! An operator that takes in whole epochs, one after the other: for what keeps its own state between them.
+
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use std::collections::BTreeMap;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use tributary_model::Epoch;
+
+/// Gives each closed epoch's changes to `apply`, and on what it makes of them.
+///
+/// `route` says which worker has a record: those with the same number, modulo the workers, come to the same one.
+pub(crate) fn by_epoch<'scope, D, R, O>(
+    changes: VecCollection<'scope, Epoch, D, R>,
+    name: &str,
+    route: impl Fn(&D) -> u64 + 'static,
+    mut apply: impl FnMut(Vec<(D, R)>) -> Vec<(O, isize)> + 'static,
+) -> VecCollection<'scope, Epoch, O, isize>
+where
+    D: ExchangeData,
+    R: Semigroup + ExchangeData,
+    O: Clone + 'static,
+{
+    let to_worker = Exchange::new(move |(data, _, _): &(D, Epoch, R)| route(data));
+    let applied = changes.inner.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
+        to_worker,
+        name,
+        move |_capability, _info| {
+            let mut open = BTreeMap::new();
+            move |(input, frontier), output| {
+                input.for_each(|capability, changes| {
+                    for (data, epoch, difference) in changes.drain(..) {
+                        let (_, waiting) =
+                            open.entry(epoch).or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
+                        waiting.push((data, difference));
+                    }
+                });
+                while let Some(first) = open.first_entry().filter(|first| !frontier.less_equal(first.key())) {
+                    let epoch = *first.key();
+                    let (capability, changes) = first.remove();
+                    let mut session = output.session(&capability);
+                    for (made, times) in apply(changes) {
+                        session.give((made, epoch, times));
+                    }
+                }
+            }
+        },
+    );
+    applied.as_collection()
+}
