@@ -15,7 +15,7 @@ CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-identity check ci
+.PHONY: help demo test bench bench-identity bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -37,6 +37,11 @@ bench: ## Measures throughput, latency, memory and restart, beside a plain loop 
 bench-identity: ## Measures identity resolution beside a plain union-find, and what hostile graphs do
 	@.ci/install build
 	@$(CARGO_BENCH_IDENTITY)
+
+bench-matching: ## Measures precision and recall of suggestions on the FEBRL data sets of labelled persons
+	@.ci/install build venv
+	@$(CARGO_BUILD)
+	@benches/matching/run "$(CARGO_TARGET_DIR)/release/tributary"
 
 check: ## Formatting and lints, as CI has them
 	@.ci/install build

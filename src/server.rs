@@ -3,7 +3,8 @@
 use crate::activation::{Dispatchers, Messages};
 use crate::api;
 use crate::config::{Configuration, LogKind, ServerConfig};
-use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, wall_clock};
+use crate::engine::suggestions::Suggestions;
+use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, clock, wall_clock};
 use crate::store::{Store, StoreOptions};
 use crate::telemetry;
 use anyhow::Context;
@@ -35,6 +36,7 @@ pub struct Server {
     log: Arc<dyn Log>,
     stop_http: CancellationToken,
     http: JoinHandle<std::io::Result<()>>,
+    suggesting: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -83,12 +85,19 @@ impl Server {
             Dispatchers::start(&definitions, &config.log.kafka, &store, engine.committed(), LAST_DELIVERIES)?;
 
         let stop_http = CancellationToken::new();
+        let suggestions = definitions.identity.suggestions.clone();
+        let suggestions = suggestions.map(|matching| Arc::new(Suggestions::new(store.clone(), matching)));
+        let suggesting = suggestions.clone().map(|suggestions| {
+            let every = Duration::from_millis(suggestions.matching().every_ms);
+            tokio::spawn(keep_suggesting(suggestions, every, engine.committed(), stop_http.clone()))
+        });
         let router = api::router(api::Parts {
             config: &config,
             store,
             plan,
             rules,
             definitions,
+            suggestions,
             committed: engine.committed(),
             log_stream: LOG_STREAM.to_owned(),
             log: log.clone(),
@@ -101,7 +110,7 @@ impl Server {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(listener, service).with_graceful_shutdown(async move { stopped.cancelled().await }).await
         });
-        Ok(Self { addr, engine, dispatchers, log, stop_http, http })
+        Ok(Self { addr, engine, dispatchers, log, stop_http, http, suggesting })
     }
 
     /// The address that is listened on.
@@ -132,6 +141,11 @@ impl Server {
             tracing::warn!("some requests did not end in time and were cut off");
             abort.abort();
         }
+        if let Some(suggesting) = self.suggesting
+            && tokio::time::timeout(DRAIN, suggesting).await.is_err()
+        {
+            tracing::warn!("comparing customers did not end in time");
+        }
         let engine = self.engine;
         if tokio::task::spawn_blocking(move || engine.stop()).await.is_err() {
             tracing::error!("the engine did not stop cleanly");
@@ -140,6 +154,34 @@ impl Server {
         let log = self.log;
         if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
             tracing::error!("the log did not close cleanly");
+        }
+    }
+}
+
+/// Compares customers when the state has caught up, and then again and again.
+async fn keep_suggesting(
+    suggestions: Arc<Suggestions>,
+    every: Duration,
+    mut committed: tokio::sync::watch::Receiver<crate::engine::Committed>,
+    stop: CancellationToken,
+) {
+    let caught_up = tokio::select! {
+        caught_up = committed.wait_for(|committed| committed.hydrated) => caught_up.is_ok(),
+        () = stop.cancelled() => false,
+    };
+    while caught_up && !stop.is_cancelled() {
+        let stopping = stop.clone();
+        match suggestions.refresh(clock::now(), move || stopping.is_cancelled()).await {
+            Ok(Some(found)) => {
+                let (suggested, took_ms) = (found.probable, found.took.as_millis() as u64);
+                tracing::info!(profiles = found.profiles, suggested, took_ms, "customers compared for suggestions");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "customers could not be compared, trying again later"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => {}
         }
     }
 }

@@ -23,6 +23,8 @@ const EPOCH_EVENTS: &str = "tributary_epoch_events";
 const PROFILES: &str = "tributary_profiles";
 const SEGMENT_MEMBERS: &str = "tributary_segment_members";
 const IDENTITY_CONFLICTS: &str = "tributary_identity_conflicts";
+const IDENTITY_SUGGESTIONS: &str = "tributary_identity_suggestions";
+const COMPARISON_SECONDS: &str = "tributary_identity_comparison_seconds";
 const REQUESTS: &str = "tributary_http_requests_total";
 const REQUEST_SECONDS: &str = "tributary_http_request_seconds";
 const INGESTED: &str = "tributary_ingested_events_total";
@@ -67,6 +69,8 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_gauge!(PROFILES, "Customers there are.");
     describe_gauge!(SEGMENT_MEMBERS, "Members of each segment.");
     describe_gauge!(IDENTITY_CONFLICTS, "Shared, tangled, split and large identities, by kind.");
+    describe_gauge!(IDENTITY_SUGGESTIONS, "Pairs of customers who may be one person, by the last comparison.");
+    describe_histogram!(COMPARISON_SECONDS, Unit::Seconds, "Time to compare all customers for suggestions.");
     describe_counter!(REQUESTS, "HTTP requests, by route, method and status.");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request, by route.");
     describe_counter!(INGESTED, "Events made durable in the log by HTTP.");
@@ -120,6 +124,12 @@ pub fn population(meta: &Meta) {
     for (kind, count) in &meta.conflicts {
         gauge!(IDENTITY_CONFLICTS, "kind" => kind.clone()).set(*count as f64);
     }
+}
+
+/// Customers were compared.
+pub fn suggested(suggestions: usize, took: Duration) {
+    gauge!(IDENTITY_SUGGESTIONS).set(suggestions as f64);
+    histogram!(COMPARISON_SECONDS).record(took.as_secs_f64());
 }
 
 /// A trigger has made a message.

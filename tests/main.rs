@@ -15,6 +15,7 @@ mod queries;
 mod identity;
 mod identity_statements;
 mod identity_rules;
+mod suggestions;
 mod groups;
 mod triggers;
 mod check;

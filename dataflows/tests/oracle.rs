@@ -8,6 +8,7 @@ mod support;
 
 use proptest::prelude::*;
 use support::dataflow::Dataflow;
+use support::definitions::Ruleset;
 use support::naive::{Happening, History};
 use tributary_dataflows::identity::{Stated, ends};
 
@@ -26,6 +27,8 @@ enum Step {
     Delete(usize),
     /// Time passes.
     Wait(i64),
+    /// A restart, by other rules.
+    Restart(Ruleset),
     /// The epoch is closed, and everything is compared.
     Close,
 }
@@ -60,6 +63,20 @@ fn stated() -> impl Strategy<Value = Option<Stated>> {
     proptest::option::weighted(0.8, prop_oneof![Just(Stated::Same), Just(Stated::Different)])
 }
 
+fn ruleset() -> impl Strategy<Value = Ruleset> {
+    let most = |range| proptest::option::weighted(0.8, range);
+    (most(1..3u32), most(1..4u32), 1..4u32, 4..12u32, any::<bool>(), proptest::bool::weighted(0.3)).prop_map(
+        |(users, emails, shared_after, max_links, email_first, blocks)| Ruleset {
+            users,
+            emails,
+            shared_after,
+            max_links,
+            email_first,
+            blocks,
+        },
+    )
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => happening().prop_map(Step::Event),
@@ -69,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12usize).prop_map(Step::Delete),
         1 => (0..86_400_000i64 * 2).prop_map(Step::Wait),
         1 => (0..120_000i64).prop_map(Step::Wait),
+        1 => ruleset().prop_map(Step::Restart),
         4 => Just(Step::Close),
     ]
 }
@@ -79,8 +97,9 @@ fn play(steps: &[Step], workers: usize) {
     for step in steps.iter().chain([&Step::Close]) {
         match step {
             Step::Event(happening) => {
-                let event = history.add(happening);
-                dataflow.event(&event, history.now);
+                if let Some(event) = history.add(happening) {
+                    dataflow.event(&event, history.now);
+                }
             }
             Step::Again(n) => {
                 if let Some(event) = history.events.get(*n).cloned() {
@@ -110,6 +129,10 @@ fn play(steps: &[Step], workers: usize) {
                 history.now += ms;
                 dataflow.wait_until(history.now);
             }
+            Step::Restart(rules) => {
+                history.rules = *rules;
+                dataflow.restart(rules);
+            }
             Step::Close => {
                 dataflow.close();
                 let answers = history.answers();
@@ -126,7 +149,8 @@ fn play(steps: &[Step], workers: usize) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Events in any order, repeated, late; links taken back; time that passes: after every epoch all is as the oracle says.
+    /// Events in any order, repeated, late; links taken back; time that passes; other rules: after every epoch all is as the
+    /// oracle says.
     #[test]
     fn every_epoch_is_what_the_oracle_says(steps in proptest::collection::vec(step(), 1..60)) {
         play(&steps, 1);
@@ -142,7 +166,7 @@ proptest! {
             let mut dataflow = Dataflow::start(1);
             let mut history = History::default();
             for happening in all {
-                let event = history.add_with_own_name(happening);
+                let event = history.add_with_own_name(happening).unwrap();
                 dataflow.event(&event, history.now);
             }
             dataflow.close();
@@ -168,7 +192,7 @@ fn a_merge_can_be_undone() {
         back: 0,
     };
     for happening in [seen(Some(0), 0), seen(Some(0), 1), seen(None, 1)] {
-        let event = history.add(&happening);
+        let event = history.add(&happening).unwrap();
         dataflow.event(&event, history.now);
     }
     dataflow.close();
@@ -197,7 +221,7 @@ fn a_window_slides_with_the_clock() {
             group: None,
             back: 0,
         };
-        let event = history.add(&happening);
+        let event = history.add(&happening).unwrap();
         dataflow.event(&event, history.now);
     }
     dataflow.close();

@@ -9,11 +9,13 @@ pub mod state;
 pub mod profiles;
 pub mod identity;
 pub mod statements;
+pub mod suggestions;
 pub mod groups;
 pub mod segments;
 pub mod operations;
 
 use crate::config::ServerConfig;
+use crate::engine::suggestions::Suggestions;
 use crate::engine::{Committed, clock};
 use crate::store::Store;
 use crate::telemetry;
@@ -51,6 +53,8 @@ pub struct Parts<'a> {
     pub rules: Arc<Rules>,
     /// Definitions as written.
     pub definitions: Arc<Definitions>,
+    /// Customers who may be one person, where definitions ask for it.
+    pub suggestions: Option<Arc<Suggestions>>,
     /// The last committed epoch.
     pub committed: watch::Receiver<Committed>,
     /// The name of the log that positions are about.
@@ -91,6 +95,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         processor: parts.processor,
         clock: Arc::new(clock::now),
         definitions: parts.definitions,
+        suggestions: parts.suggestions,
         committed: parts.committed,
         log_stream: parts.log_stream,
         tokens,
@@ -106,6 +111,10 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}/identity", get(identity::identity))
         .route("/v1/identity/why", get(identity::why))
         .route("/v1/identity/conflicts", get(identity::conflicts))
+        .route("/v1/identity/suggestions", get(suggestions::suggestions))
+        .route("/v1/identity/suggestions/refresh", post(suggestions::refresh))
+        .route("/v1/identity/suggestions/accept", post(suggestions::accept))
+        .route("/v1/identity/suggestions/refuse", post(suggestions::refuse))
         .route("/v1/identity/statements", get(statements::statements))
         .route("/v1/identity/link", post(statements::link))
         .route("/v1/identity/unlink", post(statements::unlink))
@@ -180,6 +189,10 @@ async fn relocate(request: Request, next: Next) -> Response {
         identity::identity,
         identity::why,
         identity::conflicts,
+        suggestions::suggestions,
+        suggestions::refresh,
+        suggestions::accept,
+        suggestions::refuse,
         statements::link,
         statements::unlink,
         statements::retract,

@@ -2,6 +2,7 @@
 
 use super::auth::Tokens;
 use super::error::ApiError;
+use crate::engine::suggestions::Suggestions;
 use crate::engine::{Clock, Committed};
 use crate::store::{Store, StoreError, View};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -31,6 +32,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Definitions as written.
     pub definitions: Arc<Definitions>,
+    /// Customers who may be one person, where definitions ask for it.
+    pub suggestions: Option<Arc<Suggestions>>,
     /// The last committed epoch.
     pub committed: watch::Receiver<Committed>,
     /// The name of the log that positions are about.

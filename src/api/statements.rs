@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tributary_connectors::process::{Statement, StatementKind, object};
-use tributary_model::{Identifier, format_millis};
+use tributary_model::{Identifier, IdentifierId, format_millis};
 
 /// The most bytes of a statement, and the most characters of its texts.
 const STATEMENT_BYTES: usize = 8 * 1024;
@@ -99,6 +99,17 @@ pub async fn delete(
 }
 
 async fn say(state: &ApiState, kind: StatementKind, headers: &HeaderMap, body: Body) -> Answer {
+    say_of(state, kind, headers, body, |_, _| Ok(None)).await
+}
+
+/// Makes a statement of two identifiers; `reason` may refuse them, or say why where the caller does not.
+pub(super) async fn say_of(
+    state: &ApiState,
+    kind: StatementKind,
+    headers: &HeaderMap,
+    body: Body,
+    reason: impl FnOnce(IdentifierId, IdentifierId) -> Result<Option<String>, ApiError>,
+) -> Answer {
     require(&state.tokens, headers, Role::Admin)?;
     let body = read_body(headers, body, STATEMENT_BYTES, PATIENCE).await?;
     let two: Two = object(&body)?;
@@ -106,7 +117,8 @@ async fn say(state: &ApiState, kind: StatementKind, headers: &HeaderMap, body: B
     if a == b {
         return Err(ApiError::bad_request("invalid_identifier", "a and b are the same identifier"));
     }
-    let (by, reason) = (text("by", two.by)?, text("reason", two.reason)?);
+    let otherwise = reason(a.id(), b.id())?;
+    let (by, reason) = (text("by", two.by)?, text("reason", two.reason)?.or(otherwise));
     append_statement(state, &Statement { kind, a, b: Some(b), by, reason }).await
 }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 use super::check::{count, report};
-use super::{ConfigArgs, IdentityCommand};
+use super::{ConfigArgs, IdentityCommand, evaluate};
 use crate::config::{Variables, load};
 use crate::engine::identity_plan::IdentityPlan;
 use crate::server::store_options;
@@ -19,6 +19,7 @@ use tributary_dataflows::identity::Rules;
 pub fn run(command: &IdentityCommand) -> ExitCode {
     let done = match command {
         IdentityCommand::Plan(files) => plan(files),
+        IdentityCommand::Evaluate(args) => evaluate::run(args),
     };
     match done {
         Ok(done) => done,

@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod evaluate;
 pub mod identity;
 pub mod serve;
 
@@ -86,6 +87,22 @@ pub struct CheckArgs {
 pub enum IdentityCommand {
     /// Tell how many customers would merge and split by the rules in the definitions, before a restart applies them
     Plan(ConfigArgs),
+    /// Tell how good the suggestions of `identity.suggestions` are on records of which it is known who is who
+    Evaluate(EvaluateArgs),
+}
+
+/// `tributary identity evaluate`
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArgs {
+    /// Records as CSV with a header; a column is named as a trait is, so `traits.name` is read from the column `name`
+    #[arg(value_name = "FILE")]
+    pub records: PathBuf,
+    /// The column that is the same for the records of one person
+    #[arg(long, value_name = "COLUMN")]
+    pub truth: String,
+    /// Which definitions.
+    #[command(flatten)]
+    pub files: ConfigArgs,
 }
 
 /// `tributary demo`

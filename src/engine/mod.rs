@@ -17,6 +17,7 @@ pub mod driver;
 pub mod lookup;
 pub mod explain;
 pub mod identity_plan;
+pub mod suggestions;
 pub mod commit;
 mod write;
 mod fire;

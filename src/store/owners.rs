@@ -39,6 +39,27 @@ impl View<'_> {
     }
 }
 
+impl View<'_> {
+    /// Every identifier with its profile, profile by profile, until `each` gives false.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_identifier(
+        &self,
+        mut each: impl FnMut(ProfileId, IdentifierId) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.prefix::<()>(IDENTIFIERS, &[], &[])? {
+            let (key, ()) = entry?;
+            let mut parts = Parts(&key);
+            let ids = parts.id().zip(parts.id()).ok_or(StoreError::Damaged(IDENTIFIERS))?;
+            if !each(ProfileId::from_bytes(ids.0), IdentifierId::from_bytes(ids.1))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Store {
     /// Every identifier with its profile.
     ///

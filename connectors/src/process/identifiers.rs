@@ -86,6 +86,8 @@ struct Namespace {
 pub(super) struct Identifiers {
     /// Best first.
     namespaces: Vec<Namespace>,
+    /// The namespace of an alias call's `previousId`.
+    previous_id: String,
     patterns: RegexSet,
 }
 
@@ -107,7 +109,7 @@ impl Identifiers {
             })
         };
         let namespaces = order.into_iter().map(compile).collect::<Result<_, ProcessorError>>()?;
-        Ok(Self { namespaces, patterns })
+        Ok(Self { namespaces, previous_id: rules.previous_id.clone(), patterns })
     }
 
     /// The event's identifiers: best first, each once.
@@ -129,11 +131,11 @@ impl Identifiers {
             let before = found.identifiers.len();
             match namespace.name.as_str() {
                 "user_id" => self.take(&mut found, namespace, user_id.as_deref())?,
-                "anonymous_id" => {
-                    self.take(&mut found, namespace, anonymous_id.as_deref())?;
-                    self.take(&mut found, namespace, previous_id.as_deref())?;
-                }
+                "anonymous_id" => self.take(&mut found, namespace, anonymous_id.as_deref())?,
                 _ => {}
+            }
+            if namespace.name == self.previous_id {
+                self.take(&mut found, namespace, previous_id.as_deref())?;
             }
             for path in &namespace.paths {
                 self.take(&mut found, namespace, path.find(kind, objects).as_deref())?;

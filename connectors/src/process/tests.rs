@@ -197,6 +197,13 @@ fn identifiers_stand_where_the_definitions_say() {
 fn an_alias_names_who_it_was_before() {
     has_identifiers(json!({ "type": "alias", "userId": "u", "previousId": "a" }), &["user_id:u", "anonymous_id:a"]);
     has_identifiers(json!({ "type": "page", "userId": "u", "previousId": "a" }), &["user_id:u"]);
+
+    // Where accounts are renamed, it is an account.
+    let rules = IdentityRules { previous_id: "user_id".to_owned(), ..IdentityRules::default() };
+    let body = json!({ "type": "alias", "userId": "u", "previousId": "a" }).to_string();
+    let event = Processor::new(&rules).unwrap().process(&body.into(), 0, None, "seed").unwrap();
+    let names: Vec<_> = event.identifiers.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["user_id:a", "user_id:u"]);
 }
 
 #[test]

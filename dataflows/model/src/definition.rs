@@ -3,7 +3,7 @@
 //! These are the *checked* forms. How they are written in YAML, and what is said of a mistake, is the
 //! configuration's business.
 
-use crate::{Normalise, limits};
+use crate::{Matching, Normalise, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,10 +28,14 @@ pub struct Definitions {
 pub struct IdentityRules {
     /// Namespaces by name; `user_id` and `anonymous_id` are always there.
     pub namespaces: BTreeMap<String, Namespace>,
+    /// The namespace of an alias call's `previousId`, which may be of either kind by the Segment spec.
+    pub previous_id: String,
     /// Values that identify nobody: exact texts, or patterns that begin with `re:`.
     pub block: Vec<String>,
     /// Links that one customer may have; more are a tangle that joins nobody.
     pub max_links: u32,
+    /// Which customers are suggested to be one person; `None` where nobody asks.
+    pub suggestions: Option<Matching>,
 }
 
 impl Default for IdentityRules {
@@ -43,8 +47,10 @@ impl Default for IdentityRules {
                 ("user_id".to_owned(), namespace(1)),
                 ("anonymous_id".to_owned(), namespace(9)),
             ]),
+            previous_id: "anonymous_id".to_owned(),
             block: Vec::new(),
             max_links: limits::LINKS_PER_PROFILE,
+            suggestions: None,
         }
     }
 }

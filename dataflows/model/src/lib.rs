@@ -7,6 +7,7 @@ mod event;
 mod id;
 mod identifier;
 pub mod limits;
+mod matching;
 mod normalise;
 mod position;
 mod value;
@@ -18,6 +19,7 @@ pub use definition::{
 pub use event::{Event, EventKind};
 pub use id::{Epoch, GroupId, IdentifierId, MessageId, Millis, ProfileId};
 pub use identifier::Identifier;
+pub use matching::{Comparison, Likeness, Matching};
 pub use normalise::{Normalise, Region};
 pub use position::Position;
 pub use value::{Value, format_millis};

@@ -13,6 +13,7 @@ mod split;
 pub mod resolver;
 pub mod operator;
 pub mod explain;
+pub mod matching;
 
 pub use evidence::{Conflict, Ends, Evidence, Link, Node, Resolved, Stated, ends};
 pub use resolver::Resolver;

@@ -1,6 +1,6 @@
 //! The real dataflow under a driver of a few lines: facts in a map, epochs closed by hand.
 
-use super::definitions::{definitions, identity};
+use super::definitions::{BLOCKED, Ruleset, definitions};
 use super::naive::LinkEnds;
 use differential_dataflow::difference::IsZero;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -43,51 +43,16 @@ pub struct Dataflow {
     stated: HashMap<LinkEnds, Stated>,
     seen: HashSet<MessageId>,
     epoch: Epoch,
-    inputs: Vec<Sender<Epoch>>,
-    outputs: Receiver<Outputs>,
+    running: Running,
     truths: BTreeMap<Output, isize>,
-    guards: Option<timely::communication::WorkerGuards<()>>,
 }
 
 impl Dataflow {
     pub fn start(workers: usize) -> Self {
         let plan = Arc::new(Plan::new(Program::compile(&definitions()).expect("the definitions compile")));
-        let rules = Arc::new(Rules::new(&identity()));
-        let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel::<Epoch>()).unzip();
-        let (send, outputs) = channel::<Outputs>();
-        let shared = Mutex::new((receivers.into_iter().map(Some).collect::<Vec<_>>(), send));
-        let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
-        let parts = (plan.clone(), rules.clone());
-        let guards = timely::execute(config, move |worker| {
-            let (receiver, send) = {
-                let mut shared = shared.lock().unwrap();
-                (shared.0[worker.index()].take().unwrap(), shared.1.clone())
-            };
-            let probe = ProbeHandle::new();
-            let collected = std::rc::Rc::new(std::cell::RefCell::new(Outputs::new()));
-            let mut inputs = worker.dataflow::<u64, _, _>(|scope| {
-                let (inputs, outputs) = build(scope, parts.0.clone(), parts.1.clone());
-                let collected = collected.clone();
-                outputs
-                    .inspect_batch(move |_, batch| {
-                        collected.borrow_mut().extend(batch.iter().map(|(output, _, times)| (output.clone(), *times)));
-                    })
-                    .probe_with(&probe);
-                inputs
-            });
-            for (epoch, changes) in receiver.into_iter().enumerate() {
-                let next = epoch as u64 + 1;
-                changes.evidence.into_iter().for_each(|(evidence, times)| inputs.evidence.update(evidence, times));
-                changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
-                changes.belongs.into_iter().for_each(|(belongs, times)| inputs.belongs.update(belongs, times));
-                changes.groups.into_iter().for_each(|(group, features)| inputs.groups.update(group, features));
-                inputs.advance_to(next);
-                worker.step_while(|| probe.less_than(&next));
-                send.send(collected.take()).unwrap();
-            }
-        })
-        .unwrap();
+        let rules = Arc::new(Rules::new(&Ruleset::default().identity()));
         Self {
+            running: Running::start(workers, plan.clone(), rules.clone()),
             plan,
             rules,
             facts: HashMap::new(),
@@ -96,11 +61,26 @@ impl Dataflow {
             stated: HashMap::new(),
             seen: HashSet::new(),
             epoch: Epoch::default(),
-            inputs,
-            outputs,
             truths: BTreeMap::new(),
-            guards: Some(guards),
         }
+    }
+
+    /// Starts anew with what is known, by other rules: what identifies nobody by them links nobody.
+    pub fn restart(&mut self, ruleset: &Ruleset) {
+        self.rules = Arc::new(Rules::new(&ruleset.identity()));
+        self.running = Running::start(self.running.inputs.len(), self.plan.clone(), self.rules.clone());
+        self.truths.clear();
+        let mut epoch = Epoch::default();
+        for (id, facts) in &self.facts {
+            epoch.evidence.push((Evidence::Node(self.node(facts)), 1));
+            epoch.take_in(*id, facts.told(&self.plan, 1), &self.plan);
+        }
+        let is_blocked = |id: &IdentifierId| ruleset.blocks && self.facts[id].identifier.value == BLOCKED;
+        let counts = self.links.iter().filter(|(ends, _)| !is_blocked(&ends.0) && !is_blocked(&ends.1));
+        epoch.evidence.extend(counts.map(|(_, link)| (Evidence::Link(*link), 1)));
+        let stated = self.stated.iter().map(|(ends, stated)| (Evidence::Statement(*ends, *stated), 1));
+        epoch.evidence.extend(stated);
+        self.epoch = epoch;
     }
 
     fn node(&self, facts: &IdentifierFacts) -> Node {
@@ -205,11 +185,11 @@ impl Dataflow {
     pub fn close(&mut self) {
         let mut epoch = Some(std::mem::take(&mut self.epoch));
         self.apart.clear();
-        for input in &self.inputs {
+        for input in &self.running.inputs {
             input.send(epoch.take().unwrap_or_default()).unwrap();
         }
-        for _ in 0..self.inputs.len() {
-            for (output, times) in self.outputs.recv().unwrap() {
+        for _ in 0..self.running.inputs.len() {
+            for (output, times) in self.running.outputs.recv().unwrap() {
                 *self.truths.entry(output).or_default() += times;
             }
         }
@@ -267,7 +247,52 @@ impl Dataflow {
     }
 }
 
-impl Drop for Dataflow {
+/// The workers' threads.
+struct Running {
+    inputs: Vec<Sender<Epoch>>,
+    outputs: Receiver<Outputs>,
+    guards: Option<timely::communication::WorkerGuards<()>>,
+}
+
+impl Running {
+    fn start(workers: usize, plan: Arc<Plan>, rules: Arc<Rules>) -> Self {
+        let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel::<Epoch>()).unzip();
+        let (send, outputs) = channel::<Outputs>();
+        let shared = Mutex::new((receivers.into_iter().map(Some).collect::<Vec<_>>(), send));
+        let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+        let guards = timely::execute(config, move |worker| {
+            let (receiver, send) = {
+                let mut shared = shared.lock().unwrap();
+                (shared.0[worker.index()].take().unwrap(), shared.1.clone())
+            };
+            let probe = ProbeHandle::new();
+            let collected = std::rc::Rc::new(std::cell::RefCell::new(Outputs::new()));
+            let mut inputs = worker.dataflow::<u64, _, _>(|scope| {
+                let (inputs, outputs) = build(scope, plan.clone(), rules.clone());
+                let collected = collected.clone();
+                outputs
+                    .inspect_batch(move |_, batch| {
+                        collected.borrow_mut().extend(batch.iter().map(|(output, _, times)| (output.clone(), *times)));
+                    })
+                    .probe_with(&probe);
+                inputs
+            });
+            for (epoch, changes) in receiver.into_iter().enumerate() {
+                let next = epoch as u64 + 1;
+                changes.evidence.into_iter().for_each(|(evidence, times)| inputs.evidence.update(evidence, times));
+                changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
+                changes.belongs.into_iter().for_each(|(belongs, times)| inputs.belongs.update(belongs, times));
+                changes.groups.into_iter().for_each(|(group, features)| inputs.groups.update(group, features));
+                inputs.advance_to(next);
+                worker.step_while(|| probe.less_than(&next));
+                send.send(collected.take()).unwrap();
+            }
+        });
+        Self { inputs, outputs, guards: Some(guards.unwrap()) }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.inputs.clear();
         drop(self.guards.take());

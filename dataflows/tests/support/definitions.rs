@@ -2,16 +2,54 @@
 
 use tributary_model::{ComputedTrait, Definitions, IdentityRules, Namespace, Segment};
 
-/// Three namespaces: one can be shared, and of two a profile holds few.
-pub fn identity() -> IdentityRules {
-    let mut identity = IdentityRules::default();
-    let email = Namespace { priority: 2, max_per_profile: Some(2), ..Namespace::default() };
-    identity.namespaces.insert("email".to_owned(), email);
-    identity.namespaces.get_mut("user_id").unwrap().max_per_profile = Some(1);
-    let device = identity.namespaces.get_mut("anonymous_id").unwrap();
-    device.shared_after.insert("user_id".to_owned(), 2);
-    identity.max_links = super::naive::MAX_LINKS as u32;
-    identity
+/// Identity rules: three namespaces, of which one can be shared, and of two a profile holds few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruleset {
+    /// Users that one profile holds.
+    pub users: Option<u32>,
+    /// Addresses that one profile holds.
+    pub emails: Option<u32>,
+    /// Users that a device may be linked to before it is shared.
+    pub shared_after: u32,
+    /// Links that one customer has at most.
+    pub max_links: u32,
+    /// Whether an address is better than a user.
+    pub email_first: bool,
+    /// Whether one of the addresses identifies nobody.
+    pub blocks: bool,
+}
+
+/// The address that may identify nobody.
+pub const BLOCKED: &str = "e0@example.com";
+
+impl Default for Ruleset {
+    fn default() -> Self {
+        Self { users: Some(1), emails: Some(2), shared_after: 2, max_links: 8, email_first: false, blocks: false }
+    }
+}
+
+impl Ruleset {
+    /// The priority of a namespace.
+    pub fn priority(&self, namespace: &str) -> u8 {
+        match (namespace, self.email_first) {
+            ("user_id", false) | ("email", true) => 1,
+            ("user_id", true) | ("email", false) => 2,
+            _ => 9,
+        }
+    }
+
+    /// As definitions have them.
+    pub fn identity(&self) -> IdentityRules {
+        let namespace = |name: &str, max_per_profile| {
+            let namespace = Namespace { priority: self.priority(name), max_per_profile, ..Namespace::default() };
+            (name.to_owned(), namespace)
+        };
+        let mut identity = IdentityRules { max_links: self.max_links, ..IdentityRules::default() };
+        identity.namespaces.extend([namespace("user_id", self.users), namespace("email", self.emails)]);
+        let device = identity.namespaces.get_mut("anonymous_id").unwrap();
+        device.shared_after.insert("user_id".to_owned(), self.shared_after);
+        identity
+    }
 }
 
 /// One segment for each kind of aggregate, window and reference.
@@ -46,7 +84,7 @@ pub fn definitions() -> Definitions {
     ];
     let ltv = "sum(properties.total) FILTER (WHERE event = 'Order Completed')";
     Definitions {
-        identity: identity(),
+        identity: Ruleset::default().identity(),
         traits: [("ltv".to_owned(), ComputedTrait { expression: ltv.to_owned() })].into(),
         segments: segments.into_iter().map(segment).collect(),
         ..Definitions::default()

@@ -1,5 +1,6 @@
 //! Everything recomputed from the full list of events, the slow and obvious way.
 
+use super::definitions::{BLOCKED, Ruleset};
 use bytes::Bytes;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub type LinkEnds = (IdentifierId, IdentifierId);
 #[derive(Debug)]
 pub struct History {
     pub now: Millis,
+    pub rules: Ruleset,
     pub events: Vec<Event>,
     taken_back: BTreeMap<LinkEnds, usize>,
     deleted: BTreeMap<IdentifierId, usize>,
@@ -34,14 +36,9 @@ pub struct History {
 
 impl Default for History {
     fn default() -> Self {
-        Self { now: 1_780_000_000_000, ..Self::empty() }
-    }
-}
-
-impl History {
-    const fn empty() -> Self {
         Self {
-            now: 0,
+            now: 1_780_000_000_000,
+            rules: Ruleset::default(),
             events: Vec::new(),
             taken_back: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -68,40 +65,34 @@ struct Group {
     plan: Option<(Millis, MessageId, String)>,
 }
 
-/// Links that one customer has at most.
-pub const MAX_LINKS: usize = 8;
-
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-fn priority(namespace: &str) -> u8 {
-    match namespace {
-        "user_id" => 1,
-        "email" => 2,
-        _ => 9,
-    }
-}
-
 impl History {
-    /// The event of a happening, named by its place in the history.
-    pub fn add(&mut self, happening: &Happening) -> Event {
+    /// The event of a happening, named by its place in the history; none if it identifies nobody.
+    pub fn add(&mut self, happening: &Happening) -> Option<Event> {
         let name = format!("message {}", self.events.len());
         self.push(happening, &name)
     }
 
     /// The event of a happening, named by what it says, so that its place does not matter.
-    pub fn add_with_own_name(&mut self, happening: &Happening) -> Event {
+    pub fn add_with_own_name(&mut self, happening: &Happening) -> Option<Event> {
         self.push(happening, &format!("{happening:?}"))
     }
 
-    fn push(&mut self, happening: &Happening, message: &str) -> Event {
+    fn push(&mut self, happening: &Happening, message: &str) -> Option<Event> {
         let named = [
             ("user_id", happening.user.map(|n| format!("u{n}"))),
             ("email", happening.email.map(|n| format!("e{n}@example.com"))),
             ("anonymous_id", happening.device.map(|n| format!("a{n}"))),
         ];
         let identifiers = named.into_iter().filter_map(|(namespace, value)| Some(Identifier::new(namespace, value?)));
+        let mut identifiers: Vec<_> = identifiers.filter(|identifier| !self.is_blocked(identifier)).collect();
+        identifiers.sort_by_key(|identifier| self.rules.priority(&identifier.namespace));
+        if identifiers.is_empty() {
+            return None;
+        }
         let (kind, said) = match (happening.group, happening.country) {
             (Some((_, plan)), _) => (EventKind::Group, plan.map(|plan| ("plan", plan))),
             (None, Some(country)) => (EventKind::Identify, Some(("country", country))),
@@ -115,7 +106,7 @@ impl History {
             group: happening.group.map(|(group, _)| format!("g{group}")),
             message_id: MessageId::of(message),
             timestamp: self.now - happening.back,
-            identifiers: identifiers.collect(),
+            identifiers,
             properties: [("total".to_owned(), json!(happening.cents as f64 / 100.0))].into_iter().collect(),
             traits: traits.into_iter().collect(),
             context: serde_json::Map::new(),
@@ -124,7 +115,11 @@ impl History {
         if self.events.iter().all(|known| known.message_id != event.message_id) {
             self.events.push(event.clone());
         }
-        event
+        Some(event)
+    }
+
+    fn is_blocked(&self, identifier: &Identifier) -> bool {
+        self.rules.blocks && identifier.value == BLOCKED
     }
 
     /// Takes back all evidence of a link so far.
@@ -174,6 +169,7 @@ impl History {
             for other in &event.identifiers[1..] {
                 let link = ends(best, other.id());
                 let is_gone = self.is_deleted(link.0, place) || self.is_deleted(link.1, place);
+                let is_gone = is_gone || self.is_blocked(other) || self.is_blocked(&event.identifiers[0]);
                 if !is_gone && self.taken_back.get(&link).is_none_or(|until| place >= *until) {
                     links.entry(link).or_default().push(event.timestamp);
                 }
@@ -197,11 +193,12 @@ impl History {
         let of = |namespace: &str, part: &BTreeSet<IdentifierId>| {
             part.iter().filter(|id| namespace_of(**id) == namespace).count()
         };
-        let limits = [("user_id", 1), ("email", 2)];
-        let mut crowded: Vec<_> = limits.iter().filter(|(name, most)| of(name, together) > *most).collect();
+        let limits = [("user_id", self.rules.users), ("email", self.rules.emails)];
+        let is_crowded = |name: &str, most: Option<u32>| most.is_some_and(|most| of(name, together) > most as usize);
+        let mut crowded: Vec<_> = limits.iter().filter(|(name, most)| is_crowded(name, *most)).collect();
         let same = |link: &LinkEnds| self.stated.get(link) == Some(&Stated::Same);
         let mut links: Vec<_> = merging.iter().copied().filter(|link| together.contains(&link.0)).collect();
-        if links.len() > MAX_LINKS {
+        if links.len() > self.rules.max_links as usize {
             links.retain(same);
             crowded.clear();
         }
@@ -241,13 +238,16 @@ impl History {
             let others = touching.map(|link| if link.0 == device { link.1 } else { link.0 });
             others.filter(|other| namespace_of(*other) == "user_id").count()
         };
-        let shared = |id: IdentifierId| namespace_of(id) == "anonymous_id" && users_of(id) > 2;
+        let shared =
+            |id: IdentifierId| namespace_of(id) == "anonymous_id" && users_of(id) > self.rules.shared_after as usize;
         let is_stated = |link: &LinkEnds, stated| self.stated.get(link) == Some(&stated);
         let seen = links.iter().filter(|link| !shared(link.0) && !shared(link.1));
         let seen = seen.filter(|link| !is_stated(link, Stated::Different));
         let stated = self.stated.keys().filter(|link| is_stated(link, Stated::Same));
         let merging: Vec<LinkEnds> = seen.chain(stated).copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let rank = |identifier: &Identifier| (priority(&identifier.namespace), first_seen[identifier], identifier.id());
+        let rank = |identifier: &Identifier| {
+            (self.rules.priority(&identifier.namespace), first_seen[identifier], identifier.id())
+        };
         let best_of = |part: &BTreeSet<IdentifierId>| {
             let members = first_seen.keys().filter(|other| part.contains(&other.id()));
             members.min_by_key(|other| rank(other)).unwrap().id()
@@ -273,7 +273,7 @@ impl History {
             if shared(identifier.id()) {
                 answers.conflicts.insert(Conflict::Shared(identifier.id()));
             }
-            if merging.iter().filter(|link| together.contains(&link.0)).count() > MAX_LINKS {
+            if merging.iter().filter(|link| together.contains(&link.0)).count() > self.rules.max_links as usize {
                 answers.conflicts.insert(Conflict::Tangled(identifier.id()));
             } else if parts.len() > 1 {
                 let (component, parts) = (best_of(&together), parts.len() as u32);

@@ -1,6 +1,6 @@
 //! `identity`: which identifiers there are, and which values identify nobody.
 
-use super::{TRAIT_NAME, named};
+use super::{TRAIT_NAME, matching, named};
 use crate::config::decode::{Entry, Field, Table};
 use crate::config::mistake::suggestion;
 use crate::config::node::Kind;
@@ -40,8 +40,18 @@ pub(super) fn decode(sections: &[Field<'_>]) -> IdentityRules {
         for field in table.get("block").map(|field| field.list()).unwrap_or_default() {
             rules.block.extend(decode_blocked(&field));
         }
+        if let Some(field) = table.get("previous_id") {
+            let words: Vec<_> = rules.namespaces.keys().map(|name| (name.as_str(), name)).collect();
+            rules.previous_id = field.one_of(&words).cloned().unwrap_or(rules.previous_id);
+        }
         if let Some(most) = table.get("max_links").and_then(|field| field.integer(1..=MOST_LINKS)) {
             rules.max_links = most;
+        }
+        if let Some(field) = table.get("suggestions") {
+            if rules.suggestions.is_some() {
+                field.wrong("there are `suggestions` in another file already; write them in one place");
+            }
+            rules.suggestions = matching::decode(&field);
         }
         table.finish();
     }

@@ -1,6 +1,7 @@
 //! The definitions: all `*.yaml` files of a folder as one, checked down to the last SQL expression.
 
 mod identity;
+mod matching;
 mod expressions;
 mod destinations;
 mod template;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::*;
-use tributary_model::{Destination, Normalise, On};
+use tributary_model::{Destination, Likeness, Normalise, On};
 
 fn read_files(files: &[(&str, &str)], variables: &Variables) -> Result<Loaded, Vec<String>> {
     let mistakes = Mistakes::default();
@@ -43,6 +43,12 @@ identity:
     mailbox: { priority: 4, normalise: email, drop_plus_tag: true, drop_gmail_dots: true, from: [traits.mailbox] }
   block: ["null", "re:^[0-]*$"]
   max_links: 500
+  suggestions:
+    compare:
+      name: { from: [traits.name, traits.full_name], as: name }
+      postcode: { from: [traits.address.postcode], as: code }
+    min_percent: 90
+    every: 1 day
 traits:
   ltv: sum(properties.total) FILTER (WHERE event = 'Order Completed')
 segments:
@@ -71,6 +77,10 @@ triggers:
     assert_eq!(mailbox.apply("A.da+shop@gmail.com"), Some("ada@gmail.com".to_owned()));
     assert_eq!(definitions.identity.block, ["null", "re:^[0-]*$"]);
     assert_eq!(definitions.identity.max_links, 500);
+    let suggestions = definitions.identity.suggestions.as_ref().unwrap();
+    assert_eq!((suggestions.min_percent, suggestions.every_ms), (90, 86_400_000));
+    assert_eq!(suggestions.compare["name"].from, ["name", "full_name"]);
+    assert_eq!(suggestions.compare["postcode"].likeness, Likeness::Code);
     assert_eq!(definitions.segments["vip"].name, "VIP customers");
     assert_eq!(definitions.segments["plain"].name, "plain");
     let Destination::Webhook(crm) = &definitions.destinations["crm"] else { panic!("no webhook") };
@@ -99,6 +109,30 @@ fn what_goes_with_a_normalisation_goes_with_no_other() {
             "t.yaml:4:77: identity.namespaces.phone.drop_plus_tag: `drop_plus_tag` goes with `normalise: email` only",
             "t.yaml:5:53: identity.namespaces.email.region: `region` goes with `normalise: phone` only",
             "t.yaml:6:43: identity.namespaces.card.drop_gmail_dots: `drop_gmail_dots` goes with `normalise: email` only",
+        ],
+    );
+}
+
+#[test]
+fn what_is_compared_is_a_trait_and_says_how() {
+    let yaml = "identity:\n  suggestions:\n    compare:\n      name: { from: [name], as: names }\n      \
+         born: { as: date }\n    min_percent: 20\n    every: 1 s\n";
+    check(
+        yaml,
+        &[
+            "t.yaml:4:22: identity.suggestions.compare.name.from[0]: `name` is no trait; write a path below traits, such \
+             as `traits.name`",
+            "t.yaml:4:33: identity.suggestions.compare.name.as: `names` is unknown; did you mean `name`?",
+            "t.yaml:5:13: identity.suggestions.compare.born: `from` is missing; write for example `from: [traits.name]`",
+            "t.yaml:6:18: identity.suggestions.min_percent: 20 is out of range; write a whole number from 50 to 100",
+            "t.yaml:7:12: identity.suggestions.every: 1 s is out of range; write a time from 1 min to 365 days",
+        ],
+    );
+    check(
+        "identity:\n  suggestions: { compare: {} }\n",
+        &[
+            "t.yaml:2:27: identity.suggestions.compare: compare from one to 16 fields, as `name: { from: [traits.name], as: \
+           name }`",
         ],
     );
 }
@@ -301,7 +335,7 @@ fn templates_are_checked_where_they_stand() {
         "'{{ computed.lvt }} {{ user.id }}'",
         &[
             "t.yaml:10:17: triggers.t.send.body: there is no computed trait `lvt`; did you mean `ltv`?",
-            "t.yaml:10:36: triggers.t.send.body: there is no variable `user`; known are profile, traits, computed, \
+            "t.yaml:10:36: triggers.t.send.body: there is no variable `user`; known are profile, group, traits, computed, \
              segment, event, \
          trigger, message",
         ],
