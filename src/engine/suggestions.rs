@@ -4,7 +4,7 @@
 
 use crate::store::{Store, StoreError, View};
 use crate::telemetry;
-use foldhash::{HashMap, HashSet, HashSetExt};
+use foldhash::{HashSet, HashSetExt};
 use serde_json::Value as Json;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -192,16 +192,10 @@ impl Suggestions {
 /// Customers of whom somebody has said that they are two, by the identifiers that name them.
 fn apart(store: &Store, view: &View<'_>) -> Result<HashSet<Ends>, StoreError> {
     let mut apart = HashSet::new();
-    let mut owners: HashMap<IdentifierId, Option<ProfileId>> = HashMap::default();
     store.each_standing(|(a, b), standing| {
         if standing.stated == Some(Stated::Different) {
-            for id in [a, b] {
-                if !owners.contains_key(&id) {
-                    owners.insert(id, view.owner(id)?);
-                }
-            }
-            let name = |id| owners.get(&id).copied().flatten().map(|owner| IdentifierId(owner.0));
-            apart.extend(name(a).zip(name(b)).map(|(a, b)| ends(a, b)));
+            let owners = view.owner(a)?.zip(view.owner(b)?);
+            apart.extend(owners.map(|(a, b)| ends(IdentifierId(a.0), IdentifierId(b.0))));
         }
         Ok(())
     })?;
