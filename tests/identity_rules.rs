@@ -120,6 +120,8 @@ fn other_rules_are_told_before_they_are_applied_and_then_do_what_was_told() {
     assert_eq!(id("user_id:ada"), id("user_id:ben"));
     assert_ne!(id("anonymous_id:phone"), id("anonymous_id:laptop"));
     assert_eq!(server.client.metric("tributary_identity_conflicts", &["split"]), 0.0);
+    let why = server.client.get("/v1/identity/why?a=anonymous_id:phone&b=anonymous_id:laptop").ok();
+    assert_eq!((&why["same"], &why["chain"][0]["rule"]["name"]), (&json!(false), &json!("block")), "{why}");
     let history = server.client.get("/v1/profiles/user_id:ada/identity").ok();
     assert_eq!(history["history"].as_array().unwrap().len(), 1, "the move is noted: {history}");
     assert!(plan().contains("nothing changes"), "{}", plan());

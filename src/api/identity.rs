@@ -89,7 +89,7 @@ struct LinkAnswer {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RuleAnswer {
-    /// `shared_after`, `max_per_profile`, `max_links` or `unlink`.
+    /// `block`, `shared_after`, `max_per_profile`, `max_links` or `unlink`.
     name: &'static str,
     /// In words.
     because: String,
@@ -111,7 +111,7 @@ pub async fn identity(
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
         let members = view.identifiers(id)?;
-        let around = around(view, &members, 0, &state.rules)?;
+        let around = around(view, &members, 0, &state.rules, &state.processor)?;
         let identifiers = members.iter().filter_map(|id| Some((name(&around, *id), around.identifiers.get(id)?)));
         let identifiers = identifiers.map(|(identifier, (facts, known))| IdentifierAnswer {
             identifier,
@@ -198,7 +198,7 @@ pub async fn why(
     let answer = state.read(move |state, view| {
         let (a, b) = (present(state, view, &pair.a)?, present(state, view, &pair.b)?);
         let same = view.owner(a)? == view.owner(b)?;
-        let around = around(view, &[a, b], STEPS, &state.rules)?;
+        let around = around(view, &[a, b], STEPS, &state.rules, &state.processor)?;
         let links: Vec<_> = around.links.iter().map(|link| (link.ends, link.verdict)).collect();
         let way = chain(a, b, &links);
         let links = way.iter().filter_map(|(ends, _)| around.links.iter().find(|link| link.ends == *ends));
@@ -238,6 +238,9 @@ fn told(state: &ApiState, around: &Around, link: &Told) -> LinkAnswer {
             "shared_after",
             format!("{} is linked to {count} {}, more than {limit}", name_of(identifier), state.rules.name(namespace)),
         ),
+        Verdict::Blocked { identifier } => {
+            rule("block", format!("{} identifies nobody by the rules of today", name_of(identifier)))
+        }
         Verdict::TooMany => rule(
             "max_per_profile",
             "together they would hold more of a namespace than a profile may, and this evidence is weaker".to_owned(),

@@ -3,6 +3,7 @@
 use super::intake::node;
 use crate::store::{LinkFacts, StoreError, View};
 use std::collections::BTreeMap;
+use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::explain::{Known, Verdict, explain};
 use tributary_dataflows::identity::{Conflict, Ends, Rules, Stated, ends};
 use tributary_dataflows::profile::IdentifierFacts;
@@ -58,7 +59,13 @@ impl Around {
 ///
 /// # Errors
 /// If the state cannot be read.
-pub fn around(view: &View<'_>, from: &[IdentifierId], steps: usize, rules: &Rules) -> Result<Around, StoreError> {
+pub fn around(
+    view: &View<'_>,
+    from: &[IdentifierId],
+    steps: usize,
+    rules: &Rules,
+    processor: &Processor,
+) -> Result<Around, StoreError> {
     let mut links: BTreeMap<Ends, Connection> = BTreeMap::new();
     let mut seen: BTreeMap<IdentifierId, ()> = from.iter().map(|id| (*id, ())).collect();
     let mut open = from.to_vec();
@@ -89,6 +96,7 @@ pub fn around(view: &View<'_>, from: &[IdentifierId], steps: usize, rules: &Rule
             owner: view.owner(*id)?,
             neighbours: neighbours(view, *id, rules)?,
             tangled: view.has_conflict(&Conflict::Tangled(*id))?,
+            blocked: processor.blocks(&facts.identifier),
         };
         identifiers.insert(*id, (facts, known));
     }

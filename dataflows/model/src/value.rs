@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use std::fmt;
 use std::sync::Arc;
 
-/// A scalar. Numbers are decimals, so that sums of money are exact and replays identical.
+/// A scalar, or a list of them. Numbers are decimals, so that sums of money are exact and replays identical.
 ///
 /// The derived order (null, then by type, then by value) is for storage and for `min`/`max` within one type;
 /// SQL comparison, which knows NULL and refuses mixed types, is the expressions' business.
@@ -25,6 +25,8 @@ pub enum Value {
     Timestamp(Millis),
     /// Text; shared, since the same value stands in many places.
     Text(Arc<str>),
+    /// The scalars of a JSON array, for `= ANY (…)`; NULL stands for what is none.
+    List(Arc<[Value]>),
 }
 
 impl Value {
@@ -38,7 +40,7 @@ impl Value {
         matches!(self, Self::Null)
     }
 
-    /// The scalar that a JSON value is; NULL for `null`, objects, arrays, and numbers past 28 digits.
+    /// What a JSON value is: a scalar, or a list of scalars; NULL for `null`, objects, and numbers past 28 digits.
     pub fn from_json(json: &Json) -> Self {
         match json {
             Json::Bool(bool) => Self::Bool(*bool),
@@ -51,7 +53,15 @@ impl Value {
                 decimal.map_or(Self::Null, |decimal| Self::Number(decimal.normalize()))
             }
             Json::String(text) => Self::text(text),
-            Json::Null | Json::Array(_) | Json::Object(_) => Self::Null,
+            Json::Array(items) => Self::List(items.iter().map(Self::scalar).collect()),
+            Json::Null | Json::Object(_) => Self::Null,
+        }
+    }
+
+    fn scalar(json: &Json) -> Self {
+        match json {
+            Json::Array(_) => Self::Null,
+            other => Self::from_json(other),
         }
     }
 
@@ -63,6 +73,7 @@ impl Value {
             Self::Number(number) => number_to_json(*number),
             Self::Timestamp(millis) => Json::String(format_millis(*millis)),
             Self::Text(text) => Json::String(text.to_string()),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
         }
     }
 }
@@ -87,6 +98,13 @@ impl fmt::Display for Value {
             Self::Number(number) => write!(f, "{}", number.normalize()),
             Self::Timestamp(millis) => f.write_str(&format_millis(*millis)),
             Self::Text(text) => f.write_str(text),
+            Self::List(items) => {
+                f.write_str("[")?;
+                for (index, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if index == 0 { "" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
         }
     }
 }

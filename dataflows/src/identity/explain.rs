@@ -16,6 +16,8 @@ pub struct Known {
     pub neighbours: BTreeMap<NamespaceIndex, u32>,
     /// Whether it is among more links than one customer has.
     pub tangled: bool,
+    /// Whether it identifies nobody by the rules of today.
+    pub blocked: bool,
 }
 
 /// What a link does.
@@ -36,6 +38,11 @@ pub enum Verdict {
         count: u32,
         /// How many are allowed.
         limit: u32,
+    },
+    /// One of its ends identifies nobody by the rules of today.
+    Blocked {
+        /// Which end.
+        identifier: IdentifierId,
     },
     /// It would bring together more of a namespace than one profile may hold, and has the weaker evidence.
     TooMany,
@@ -66,6 +73,10 @@ pub fn explain(links: &[(Ends, Option<Stated>)], known: &BTreeMap<IdentifierId, 
         let (namespace, count, limit) = shared(known.get(&id)?, rules)?;
         Some(Verdict::Shared { identifier: id, namespace, count, limit })
     };
+    let blocked_end = |(one, other): Ends| {
+        let blocked = [one, other].into_iter().find(|id| known.get(id).is_some_and(|known| known.blocked));
+        blocked.map(|identifier| Verdict::Blocked { identifier })
+    };
     let is_tangled = |id: IdentifierId| known.get(&id).is_some_and(|known| known.tangled);
     let cut = |(ends, stated): &(Ends, Option<Stated>)| {
         let owners = (owner(ends.0), owner(ends.1));
@@ -76,6 +87,7 @@ pub fn explain(links: &[(Ends, Option<Stated>)], known: &BTreeMap<IdentifierId, 
         match stated {
             Some(Stated::Different) => Some(Verdict::Different { stated: *ends }),
             Some(Stated::Same) => apart,
+            None if blocked_end(*ends).is_some() => blocked_end(*ends),
             None if is_tangled(ends.0) || is_tangled(ends.1) => Some(Verdict::Tangled),
             None => shared_end(ends.0).or_else(|| shared_end(ends.1)).or(apart),
         }

@@ -3,11 +3,13 @@
 //! A mistake is noted and stands as NULL of unknown type, which goes with everything: so one run tells all mistakes
 //! and each of them once.
 
+use super::apply::Function;
 use super::functions;
 use super::like::Pattern;
 use super::problem::{Position, Problem};
-use super::syntax::{Arguments, Call, Comparison, Kind, Operator, Step, Syntax, What};
-use super::tree::{Test, TextFunction, Tree};
+use super::scalar;
+use super::syntax::{Call, CastType, Comparison, Kind, Operator, Step, Syntax, What};
+use super::tree::{Test, Tree};
 use super::types::{Type, Typed};
 use tributary_model::Value;
 
@@ -37,16 +39,16 @@ pub(crate) fn value<S: Scope>(scope: &mut S, syntax: &Syntax, problems: &mut Vec
     Checker { scope, problems }.value(syntax)
 }
 
-struct Checker<'a, S> {
+pub(super) struct Checker<'a, S> {
     scope: &'a mut S,
     problems: &'a mut Vec<Problem>,
 }
 
 type Of<S> = Typed<<S as Scope>::Leaf>;
-type Checked<S> = Result<Of<S>, String>;
+pub(super) type Checked<S> = Result<Of<S>, String>;
 
 impl<S: Scope> Checker<'_, S> {
-    fn value(&mut self, syntax: &Syntax) -> Typed<S::Leaf> {
+    pub(super) fn value(&mut self, syntax: &Syntax) -> Typed<S::Leaf> {
         self.typed(syntax).unwrap_or_else(|message| {
             self.problems.push(Problem::new(syntax.at, message));
             Typed::mistaken()
@@ -69,7 +71,7 @@ impl<S: Scope> Checker<'_, S> {
     }
 
     /// A value of the wanted type, for what `user` says.
-    fn wanted(&mut self, syntax: &Syntax, wanted: Type, user: &str) -> Tree<S::Leaf> {
+    pub(super) fn wanted(&mut self, syntax: &Syntax, wanted: Type, user: &str) -> Tree<S::Leaf> {
         let Typed { tree, is } = self.value(syntax);
         if !is.may_be(wanted) {
             let message = format!("`{syntax}` is {is}, and {user} takes {wanted}; write {wanted}");
@@ -123,12 +125,14 @@ impl<S: Scope> Checker<'_, S> {
             Kind::Case { subject, branches, otherwise } => {
                 self.case(subject.as_deref(), branches, otherwise.as_deref())
             }
+            Kind::Quantified { comparison, pair, all } => self.quantified(*comparison, pair, *all),
+            Kind::Cast { subject, to } => self.cast(subject, *to),
             Kind::Call(call) => self.call(call, syntax.at),
         }
     }
 
     /// Two values that can be compared.
-    fn comparable(&mut self, left: &Syntax, right: &Syntax) -> Result<(Of<S>, Of<S>), String> {
+    pub(super) fn comparable(&mut self, left: &Syntax, right: &Syntax) -> Result<(Of<S>, Of<S>), String> {
         let (one, other) = (self.value(left), self.value(right));
         self.same(left, one.is, right, other.is)?;
         Ok((one, other))
@@ -211,7 +215,7 @@ impl<S: Scope> Checker<'_, S> {
     }
 
     /// Adds a value of which one is the result, and finds the type that all have.
-    fn alternative(&mut self, syntax: &Syntax, common: &mut Type) -> Result<Tree<S::Leaf>, String> {
+    pub(super) fn alternative(&mut self, syntax: &Syntax, common: &mut Type) -> Result<Tree<S::Leaf>, String> {
         let typed = self.value(syntax);
         *common = common.common(typed.is).ok_or_else(|| {
             format!("`{syntax}` is {}, and another result is {common}; give all results one type", typed.is)
@@ -252,50 +256,35 @@ impl<S: Scope> Checker<'_, S> {
         if let Some(typed) = self.scope.call(call, at, self.problems) {
             return typed;
         }
-        let name = call.name.as_str();
-        if !matches!(name, "coalesce" | "nullif" | "lower" | "upper" | "length" | "starts_with") {
-            return Err(functions::unknown(name));
-        }
-        if call.filter.is_some() {
+        if scalar::is_scalar(&call.name) { scalar::call(self, call) } else { Err(functions::unknown(&call.name)) }
+    }
+
+    fn quantified(&mut self, comparison: Comparison, pair: &(Syntax, Syntax), all: bool) -> Checked<S> {
+        let (subject, list) = (self.value(&pair.0), self.value(&pair.1));
+        if !matches!(list.is, Type::Dynamic | Type::Unknown) {
             return Err(format!(
-                "FILTER stands behind an aggregate, and {name}(…) is none; put it behind count(*) or sum(…)"
+                "`{}` is {}, and {} takes a list of the JSON; write x = ANY (properties.tags), or x IN ('a', 'b')",
+                pair.1,
+                list.is,
+                if all { "ALL" } else { "ANY" }
             ));
         }
-        let Arguments::List(arguments) = &call.arguments else {
-            return Err(format!("`*` stands only in count(*); give {name}(…) a value"));
+        let test = Test::Quantified { comparison, subject: subject.tree, list: list.tree, all };
+        Ok(Typed::new(Tree::test(test), Type::Bool))
+    }
+
+    fn cast(&mut self, subject: &Syntax, to: CastType) -> Checked<S> {
+        let typed = self.value(subject);
+        let is = match to {
+            CastType::Number | CastType::Integer => Type::Number,
+            CastType::Text => Type::Text,
+            CastType::Bool => Type::Bool,
+            CastType::Timestamp | CastType::Date => Type::Timestamp,
         };
-        let of_text = |this: &mut Self, function, text, is| {
-            let text = this.wanted(text, Type::Text, name);
-            Ok(Typed::new(Tree::OfText(function, Box::new(text)), is))
-        };
-        match (name, arguments.as_slice()) {
-            ("lower", [text]) => of_text(self, TextFunction::Lower, text, Type::Text),
-            ("upper", [text]) => of_text(self, TextFunction::Upper, text, Type::Text),
-            ("length", [text]) => of_text(self, TextFunction::Length, text, Type::Number),
-            ("starts_with", [text, start]) => {
-                let (text, start) = (self.wanted(text, Type::Text, name), self.wanted(start, Type::Text, name));
-                Ok(Typed::new(Tree::test(Test::StartsWith(text, start)), Type::Bool))
-            }
-            ("nullif", [left, right]) => {
-                let (left, right) = self.comparable(left, right)?;
-                Ok(Typed::new(Tree::NullIf(Box::new((left.tree, right.tree))), left.is))
-            }
-            ("coalesce", [_, ..]) => {
-                let mut is = Type::Unknown;
-                let choices = arguments.iter().map(|choice| self.alternative(choice, &mut is));
-                let choices = choices.collect::<Result<_, _>>()?;
-                Ok(Typed::new(Tree::Coalesce(choices), is))
-            }
-            _ => {
-                let usage = match name {
-                    "coalesce" => "coalesce(a, b, …)",
-                    "nullif" => "nullif(a, b)",
-                    "starts_with" => "starts_with(text, start)",
-                    _ => return Err(format!("{name}(…) takes one text; write {name}(a)")),
-                };
-                Err(format!("{name}(…) does not take {} values; write {usage}", arguments.len()))
-            }
+        if typed.is == Type::Interval {
+            return Err(format!("`{subject}` is a length of time, which cannot be cast; compare it with INTERVAL '…'"));
         }
+        Ok(Typed::new(Tree::Apply(Function::Cast(to), vec![typed.tree]), is))
     }
 }
 
@@ -306,6 +295,7 @@ fn literal_type(value: &Value) -> Type {
         Value::Number(_) => Type::Number,
         Value::Timestamp(_) => Type::Timestamp,
         Value::Text(_) => Type::Text,
+        Value::List(_) => Type::Dynamic,
     }
 }
 

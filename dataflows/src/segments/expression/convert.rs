@@ -1,5 +1,6 @@
 //! The SQL parser's tree to ours: the part of SQL that is the language, and a mend for the rest.
 
+use super::forms;
 use super::functions;
 use super::literal::{self, IntervalError};
 use super::mends::{not_of_the_language, operator_mend};
@@ -53,7 +54,7 @@ impl<'a> Converter<'a> {
         Syntax { at, kind }
     }
 
-    fn boxed(&mut self, expression: &Expr) -> Box<Syntax> {
+    pub(super) fn boxed(&mut self, expression: &Expr) -> Box<Syntax> {
         Box::new(self.convert(expression))
     }
 
@@ -111,23 +112,33 @@ impl<'a> Converter<'a> {
                 Kind::Case { subject, branches, otherwise: else_result.as_deref().map(|value| self.boxed(value)) }
             }
             Expr::Function(function) => Kind::Call(self.call(function)?),
-            other => return Err(not_of_the_language(other)),
+            Expr::AnyOp { left, compare_op, right, .. } => self.quantified(left, compare_op, right, false)?,
+            Expr::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, true)?,
+            other => return forms::form(self, other).unwrap_or_else(|| Err(not_of_the_language(other))),
         })
     }
 
+    fn quantified(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, all: bool) -> Result<Kind, String> {
+        let mut list = right;
+        while let Expr::Nested(inner) = list {
+            list = inner;
+        }
+        if matches!(list, Expr::Subquery(_) | Expr::Array(_) | Expr::Tuple(_)) {
+            return Err(not_of_the_language(list));
+        }
+        let Some(comparison) = comparison(op) else { return Err(operator_mend(op)) };
+        Ok(Kind::Quantified { comparison, pair: self.pair(left, list), all })
+    }
+
     fn binary(&mut self, whole: &Expr, op: &BinaryOperator, left: &Expr, right: &Expr) -> Result<Kind, String> {
-        let compare = |this: &mut Self, comparison| Ok(Kind::Compare(comparison, this.pair(left, right)));
+        if let Some(comparison) = comparison(op) {
+            return Ok(Kind::Compare(comparison, self.pair(left, right)));
+        }
         let arithmetic = |this: &mut Self, operator| Ok(Kind::Arithmetic(operator, this.pair(left, right)));
         match op {
             BinaryOperator::And => Ok(Kind::All(self.chain(whole, op))),
             BinaryOperator::Or => Ok(Kind::Any(self.chain(whole, op))),
             BinaryOperator::StringConcat => Ok(Kind::Concat(self.chain(whole, op))),
-            BinaryOperator::Eq => compare(self, Comparison::Equal),
-            BinaryOperator::NotEq => compare(self, Comparison::NotEqual),
-            BinaryOperator::Lt => compare(self, Comparison::Less),
-            BinaryOperator::LtEq => compare(self, Comparison::LessOrEqual),
-            BinaryOperator::Gt => compare(self, Comparison::Greater),
-            BinaryOperator::GtEq => compare(self, Comparison::GreaterOrEqual),
             BinaryOperator::Plus => arithmetic(self, Operator::Add),
             BinaryOperator::Minus => arithmetic(self, Operator::Subtract),
             BinaryOperator::Multiply => arithmetic(self, Operator::Multiply),
@@ -226,6 +237,18 @@ impl<'a> Converter<'a> {
         }
         Ok(Arguments::List(arguments))
     }
+}
+
+fn comparison(op: &BinaryOperator) -> Option<Comparison> {
+    Some(match op {
+        BinaryOperator::Eq => Comparison::Equal,
+        BinaryOperator::NotEq => Comparison::NotEqual,
+        BinaryOperator::Lt => Comparison::Less,
+        BinaryOperator::LtEq => Comparison::LessOrEqual,
+        BinaryOperator::Gt => Comparison::Greater,
+        BinaryOperator::GtEq => Comparison::GreaterOrEqual,
+        _ => return None,
+    })
 }
 
 fn step(name: &Ident) -> Step {

@@ -16,6 +16,7 @@ pub(crate) enum Datum<'a> {
     Number(Decimal),
     Timestamp(Millis),
     Text(Text<'a>),
+    List(Arc<[Value]>),
 }
 
 /// Text that stands somewhere else, or is shared.
@@ -43,6 +44,7 @@ impl<'a> Datum<'a> {
             Value::Number(number) => Self::Number(*number),
             Value::Timestamp(at) => Self::Timestamp(*at),
             Value::Text(text) => Self::Text(Text::Borrowed(text)),
+            Value::List(list) => Self::List(list.clone()),
         }
     }
 
@@ -53,10 +55,11 @@ impl<'a> Datum<'a> {
             Value::Number(number) => Self::Number(number),
             Value::Timestamp(at) => Self::Timestamp(at),
             Value::Text(text) => Self::Text(Text::Shared(text)),
+            Value::List(list) => Self::List(list),
         }
     }
 
-    /// The scalar that a JSON value is; NULL for what is none.
+    /// The scalar, or the list of scalars, that a JSON value is; NULL for what is none.
     pub(crate) fn json(json: &'a Json) -> Self {
         match json {
             Json::String(text) => Self::Text(Text::Borrowed(text)),
@@ -84,6 +87,7 @@ impl<'a> Datum<'a> {
             Self::Timestamp(at) => Value::Timestamp(at),
             Self::Text(Text::Borrowed(text)) => Value::text(text),
             Self::Text(Text::Shared(text)) => Value::Text(text),
+            Self::List(list) => Value::List(list),
         }
     }
 
@@ -124,6 +128,7 @@ impl<'a> Datum<'a> {
             (Self::Bool(left), Self::Bool(right)) => Some(left.cmp(right)),
             (Self::Number(left), Self::Number(right)) => Some(left.cmp(right)),
             (Self::Text(left), Self::Text(right)) => Some(str::cmp(left, right)),
+            (Self::List(left), Self::List(right)) => Some(left.cmp(right)),
             (Self::Timestamp(left), _) => Some(left.cmp(&other.as_timestamp()?)),
             (_, Self::Timestamp(right)) => Some(self.as_timestamp()?.cmp(right)),
             _ => None,

@@ -1,17 +1,13 @@
 //! Running a tree: total, with SQL's NULL. What cannot be computed (division by zero, an overflow, a text where a
 //! number should be) is NULL.
 
-use super::datum::{Datum, Text};
+use super::apply::concat;
+use super::datum::Datum;
 use super::syntax::{Operator, What};
-use super::tree::{Test, TextFunction, Tree};
+use super::tree::{Test, Tree};
 use rust_decimal::Decimal;
-use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::sync::Arc;
-use tributary_model::format_millis;
-
-/// The longest text that `||` makes; a longer one is NULL.
-const TEXT_BYTES: usize = 64 * 1024;
+use tributary_model::Value;
 
 /// Where leaves are read.
 pub(crate) trait Source {
@@ -50,15 +46,7 @@ impl<L> Tree<L> {
                 Datum::number(later.checked_sub(earlier).map(Decimal::from))
             }
             Self::Concat(parts) => concat(parts.iter().map(|part| part.datum(source))),
-            Self::OfText(function, text) => {
-                let text = text.datum(source);
-                let Some(text) = text.as_text() else { return Datum::Null };
-                match function {
-                    TextFunction::Lower => made(text.to_lowercase()),
-                    TextFunction::Upper => made(text.to_uppercase()),
-                    TextFunction::Length => Datum::Number(Decimal::from(text.chars().count())),
-                }
-            }
+            Self::Apply(function, arguments) => function.apply(arguments.iter().map(|argument| argument.datum(source))),
             Self::Case { subject, branches, otherwise } => {
                 let subject = subject.as_ref().map(|subject| subject.datum(source));
                 let is_it = |when: &Self| match &subject {
@@ -134,6 +122,13 @@ impl<L> Test<L> {
                 let subject = subject.datum(source);
                 Some(pattern.matches(subject.as_text()?) != *negated)
             }
+            Self::Quantified { comparison, subject, list, all: wants_all } => {
+                let (subject, Datum::List(list)) = (subject.datum(source), list.datum(source)) else { return None };
+                let holds = |item: &Value| subject.compare(&Datum::borrowed(item)).map(|order| comparison.holds(order));
+                let (list, wants_all) = (list.iter().map(holds), *wants_all);
+                // None of them is what not all of the contrary is.
+                if wants_all { all(list) } else { all(list.map(|holds| holds.map(|holds| !holds))).map(|none| !none) }
+            }
             Self::StartsWith(text, start) => {
                 let (text, start) = (text.datum(source), start.datum(source));
                 Some(text.as_text()?.starts_with(start.as_text()?))
@@ -153,26 +148,4 @@ fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
         }
     }
     known
-}
-
-fn made(text: String) -> Datum<'static> {
-    Datum::Text(Text::Shared(Arc::from(text)))
-}
-
-fn concat<'a>(parts: impl Iterator<Item = Datum<'a>>) -> Datum<'static> {
-    let mut whole = String::new();
-    for part in parts {
-        let text: Cow<'_, str> = match &part {
-            Datum::Null => return Datum::Null,
-            Datum::Text(text) => Cow::Borrowed(text),
-            Datum::Bool(bool) => Cow::Owned(bool.to_string()),
-            Datum::Number(number) => Cow::Owned(number.normalize().to_string()),
-            Datum::Timestamp(at) => Cow::Owned(format_millis(*at)),
-        };
-        if whole.len() + text.len() > TEXT_BYTES {
-            return Datum::Null;
-        }
-        whole.push_str(&text);
-    }
-    made(whole)
 }

@@ -3,7 +3,7 @@
 use super::problem::suggestion;
 
 /// Every function, those of events first.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 34] = [
     "count",
     "sum",
     "avg",
@@ -19,18 +19,38 @@ const NAMES: [&str; 15] = [
     "upper",
     "length",
     "starts_with",
+    "trim",
+    "ltrim",
+    "rtrim",
+    "replace",
+    "substring",
+    "left",
+    "right",
+    "strpos",
+    "split_part",
+    "concat",
+    "abs",
+    "round",
+    "floor",
+    "ceil",
+    "greatest",
+    "least",
+    "cardinality",
+    "date_trunc",
+    "extract",
 ];
 
 /// Functions of other dialects with what does the same here.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     ("ifnull", "coalesce(a, b)"),
     ("nvl", "coalesce(a, b)"),
     ("isnull", "a IS NULL"),
-    ("concat", "a || b"),
+    ("array_length", "cardinality(a)"),
+    ("instr", "strpos(a, b)"),
+    ("date_format", "extract(hour FROM a)"),
     ("if", "CASE WHEN a THEN b ELSE c END"),
     ("iff", "CASE WHEN a THEN b ELSE c END"),
     ("len", "length(a)"),
-    ("char_length", "length(a)"),
     ("contains", "a LIKE '%b%'"),
     ("mean", "avg(a)"),
     ("average", "avg(a)"),

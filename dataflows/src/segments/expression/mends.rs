@@ -29,13 +29,11 @@ pub(super) fn operator_mend(operator: &BinaryOperator) -> String {
 
 pub(super) fn not_of_the_language(expression: &Expr) -> String {
     let function = match expression {
-        Expr::Cast { .. } | Expr::Convert { .. } => {
-            return "a value has the type that it has in the JSON; remove the cast".to_owned();
-        }
+        Expr::Convert { .. } => return "write CAST(x AS numeric), or x::numeric".to_owned(),
         Expr::CompoundFieldAccess { .. } | Expr::JsonAccess { .. } => {
             return "`[…]` cannot be read; write a path with dots, as properties.address.city".to_owned();
         }
-        Expr::In { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } | Expr::Array(_) | Expr::Tuple(_) => {
+        Expr::In { .. } | Expr::Array(_) | Expr::Tuple(_) => {
             return "a list stands only behind IN; write x IN ('a', 'b')".to_owned();
         }
         Expr::Like { .. } | Expr::ILike { .. } => {
@@ -45,8 +43,8 @@ pub(super) fn not_of_the_language(expression: &Expr) -> String {
             return "regular expressions are not available; write LIKE with % and _".to_owned();
         }
         Expr::AtTimeZone { .. } => {
-            return "time zones are not available; write instants with their offset, as \
-                    TIMESTAMP '2026-03-01T12:00:00+02:00'"
+            return "a time zone stands in date_trunc and extract; write date_trunc('day', x, 'Europe/Berlin') or \
+                    extract(hour FROM x AT TIME ZONE 'Europe/Berlin')"
                 .to_owned();
         }
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
@@ -55,12 +53,9 @@ pub(super) fn not_of_the_language(expression: &Expr) -> String {
         Expr::Exists { .. } | Expr::Subquery(_) => {
             return "a query cannot stand in an expression; write count(*) FILTER (WHERE …) > 0".to_owned();
         }
-        Expr::Extract { .. } => "extract",
-        Expr::Ceil { .. } => "ceil",
-        Expr::Floor { .. } => "floor",
-        Expr::Position { .. } => "position",
-        Expr::Substring { .. } => "substring",
-        Expr::Trim { .. } => "trim",
+        Expr::Ceil { .. } | Expr::Floor { .. } => {
+            return "ceil and floor give whole numbers; write round(x, 2)".to_owned();
+        }
         Expr::Overlay { .. } => "overlay",
         _ => {
             return "this part of SQL is not available; write conditions with AND, OR, NOT, comparisons, IN, BETWEEN, \

@@ -52,6 +52,8 @@ fn parts(kind: &Kind) -> Vec<&Syntax> {
         Kind::In { subject, list, .. } => std::iter::once(&**subject).chain(list).collect(),
         Kind::Between { subject, range, .. } => vec![subject, &range.0, &range.1],
         Kind::Like { subject, pattern, .. } => vec![subject, pattern],
+        Kind::Quantified { pair, .. } => vec![&pair.0, &pair.1],
+        Kind::Cast { subject, .. } => vec![subject],
         Kind::Case { subject, branches, otherwise } => {
             let branches = branches.iter().flat_map(|(when, then)| [when, then]);
             subject.as_deref().into_iter().chain(branches).chain(otherwise.as_deref()).collect()

@@ -45,6 +45,16 @@ pub(crate) enum Kind {
         range: Box<(Syntax, Syntax)>,
         negated: bool,
     },
+    /// `x = ANY (list)`, or `ALL`.
+    Quantified {
+        comparison: Comparison,
+        pair: Box<(Syntax, Syntax)>,
+        all: bool,
+    },
+    Cast {
+        subject: Box<Syntax>,
+        to: CastType,
+    },
     Like {
         subject: Box<Syntax>,
         pattern: Box<Syntax>,
@@ -58,6 +68,31 @@ pub(crate) enum Kind {
         otherwise: Option<Box<Syntax>>,
     },
     Call(Call),
+}
+
+/// What a value can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CastType {
+    Number,
+    Integer,
+    Text,
+    Bool,
+    Timestamp,
+    /// The begin of a day in UTC.
+    Date,
+}
+
+impl fmt::Display for CastType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Number => "numeric",
+            Self::Integer => "integer",
+            Self::Text => "text",
+            Self::Bool => "boolean",
+            Self::Timestamp => "timestamp",
+            Self::Date => "date",
+        })
+    }
 }
 
 /// One step of a name such as `properties.total`.
@@ -211,6 +246,8 @@ impl fmt::Display for Syntax {
             Kind::Is { .. } | Kind::Distinct { .. } => f.write_str("… IS …"),
             Kind::In { .. } => f.write_str("… IN (…)"),
             Kind::Between { .. } => f.write_str("… BETWEEN …"),
+            Kind::Quantified { all, .. } => f.write_str(if *all { "… ALL (…)" } else { "… ANY (…)" }),
+            Kind::Cast { to, .. } => write!(f, "CAST(… AS {to})"),
             Kind::Like { .. } => f.write_str("… LIKE …"),
             Kind::Case { .. } => f.write_str("CASE …"),
         }

@@ -1,5 +1,6 @@
 //! An expression with every name resolved and every type known: what is run, and the one text that means it.
 
+use super::apply::Function;
 use super::like::Pattern;
 use super::literal::interval_text;
 use super::syntax::{Comparison, Operator, What, quoted};
@@ -24,7 +25,7 @@ pub(crate) enum Tree<L> {
     /// The time between two instants.
     Elapsed(Box<(Self, Self)>),
     Concat(Vec<Self>),
-    OfText(TextFunction, Box<Self>),
+    Apply(Function, Vec<Self>),
     Case {
         subject: Option<Box<Self>>,
         branches: Vec<(Self, Self)>,
@@ -42,21 +43,40 @@ pub(crate) enum Test<L> {
     All(Vec<Tree<L>>),
     Any(Vec<Tree<L>>),
     Compare(Comparison, Tree<L>, Tree<L>),
-    Is { subject: Tree<L>, what: What, negated: bool },
-    Distinct { left: Tree<L>, right: Tree<L>, negated: bool },
-    In { subject: Tree<L>, list: Vec<Tree<L>>, negated: bool },
-    Between { subject: Tree<L>, low: Tree<L>, high: Tree<L>, negated: bool },
-    Like { subject: Tree<L>, pattern: Pattern, negated: bool },
+    Is {
+        subject: Tree<L>,
+        what: What,
+        negated: bool,
+    },
+    Distinct {
+        left: Tree<L>,
+        right: Tree<L>,
+        negated: bool,
+    },
+    In {
+        subject: Tree<L>,
+        list: Vec<Tree<L>>,
+        negated: bool,
+    },
+    Between {
+        subject: Tree<L>,
+        low: Tree<L>,
+        high: Tree<L>,
+        negated: bool,
+    },
+    Like {
+        subject: Tree<L>,
+        pattern: Pattern,
+        negated: bool,
+    },
     StartsWith(Tree<L>, Tree<L>),
-}
-
-/// Functions of one text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TextFunction {
-    Lower,
-    Upper,
-    /// In characters.
-    Length,
+    /// Whether a comparison holds for any value of a list, or for all.
+    Quantified {
+        comparison: Comparison,
+        subject: Tree<L>,
+        list: Tree<L>,
+        all: bool,
+    },
 }
 
 impl<L> Tree<L> {
@@ -70,10 +90,10 @@ impl<L> Tree<L> {
     pub(crate) fn parts_mut(&mut self) -> Vec<&mut Self> {
         match self {
             Self::Constant(_) | Self::Interval(_) | Self::Leaf(_) => Vec::new(),
-            Self::Negate(inner) | Self::OfText(_, inner) => vec![inner],
+            Self::Negate(inner) => vec![inner],
             Self::Arithmetic(_, pair) | Self::Elapsed(pair) | Self::NullIf(pair) => vec![&mut pair.0, &mut pair.1],
             Self::Shift { at, by, .. } => vec![at, by],
-            Self::Concat(list) | Self::Coalesce(list) => list.iter_mut().collect(),
+            Self::Concat(list) | Self::Coalesce(list) | Self::Apply(_, list) => list.iter_mut().collect(),
             Self::Case { subject, branches, otherwise } => {
                 let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
                 subject.as_deref_mut().into_iter().chain(branches).chain([otherwise.as_mut()]).collect()
@@ -86,6 +106,7 @@ impl<L> Tree<L> {
                 }
                 Test::In { subject, list, .. } => std::iter::once(subject).chain(list).collect(),
                 Test::Between { subject, low, high, .. } => vec![subject, low, high],
+                Test::Quantified { subject, list, .. } => vec![subject, list],
             },
         }
     }
@@ -112,7 +133,7 @@ impl<L> Tree<L> {
             Self::Constant(_)
             | Self::Interval(_)
             | Self::Leaf(_)
-            | Self::OfText(..)
+            | Self::Apply(..)
             | Self::Case { .. }
             | Self::Coalesce(_)
             | Self::NullIf(_) => true,
@@ -138,7 +159,7 @@ impl<L: Display> Display for Tree<L> {
             }
             Self::Elapsed(pair) => write!(f, "{} - {}", Operand(&pair.0), Operand(&pair.1)),
             Self::Concat(parts) => joined(f, parts, " || "),
-            Self::OfText(function, text) => write!(f, "{function}({text})"),
+            Self::Apply(function, arguments) => function.write(f, |f| listed(f, arguments)),
             Self::Case { subject, branches, otherwise } => {
                 f.write_str("CASE")?;
                 if let Some(subject) = subject {
@@ -184,17 +205,10 @@ impl<L: Display> Display for Test<L> {
                 write!(f, "{} {}{} {pattern}", Operand(subject), not(negated), pattern.operator())
             }
             Self::StartsWith(text, start) => write!(f, "starts_with({text}, {start})"),
+            Self::Quantified { comparison, subject, list, all } => {
+                write!(f, "{} {comparison} {} ({list})", Operand(subject), if *all { "ALL" } else { "ANY" })
+            }
         }
-    }
-}
-
-impl Display for TextFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lower => "lower",
-            Self::Upper => "upper",
-            Self::Length => "length",
-        })
     }
 }
 

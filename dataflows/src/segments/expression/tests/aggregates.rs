@@ -169,7 +169,8 @@ fn an_observation_is_what_the_event_adds() {
     assert_eq!(observe("sum(properties.x)", json!({ "x": "1.50" })), None);
     assert_eq!(observe("sum(properties.x)", json!({ "x": true })), None);
     assert_eq!(observe("max(properties.x)", json!({ "x": "b" })), Some(Value::text("b")));
-    assert_eq!(observe("last(properties.x)", json!({ "x": [1] })), None);
+    assert_eq!(observe("last(properties.x)", json!({ "x": [1] })), number(json!([1])));
+    assert_eq!(observe("last(properties.x)", json!({ "x": { "y": 1 } })), None);
     assert_eq!(observe("max(timestamp)", json!({})), Some(Value::Timestamp(MARCH)));
     // A window is not looked at: what has left it is the engine's business.
     assert_eq!(

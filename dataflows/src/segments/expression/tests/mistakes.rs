@@ -51,16 +51,25 @@ fn sql_that_is_not_of_the_language() {
         "1:1 the operator `->>` is not available; write a path with dots, as properties.address.city",
     );
     mistake("traits.a['b'] = 'x'", "1:1 `[…]` cannot be read; write a path with dots, as properties.address.city");
-    mistake("traits.a::int > 1", "1:1 a value has the type that it has in the JSON; remove the cast");
-    mistake("1 = ANY(traits.a)", "1:1 a list stands only behind IN; write x IN ('a', 'b')");
     mistake(
-        "extract(year FROM max(timestamp)) > 2020",
-        "1:19 there is no function `extract`; known are count, sum, avg, min, max, first, last, in_segment, in_group, coalesce, nullif, lower, upper, length, starts_with",
+        "traits.a::uuid IS NULL",
+        "1:1 `UUID` is no type to cast to; write one of integer, numeric, text, boolean, timestamp, date",
+    );
+    mistake("1 = ANY(ARRAY[1, 2])", "1:1 a list stands only behind IN; write x IN ('a', 'b')");
+    mistake(
+        "1 ~ ANY(traits.a)",
+        "1:1 the operator `~` is not available; regular expressions are not available; write LIKE with % and _",
     );
     mistake(
         "max(timestamp) AT TIME ZONE 'CET' IS NULL",
-        "1:1 time zones are not available; write instants with their offset, as TIMESTAMP '2026-03-01T12:00:00+02:00'",
+        "1:1 a time zone stands in date_trunc and extract; write date_trunc('day', x, 'Europe/Berlin') or \
+         extract(hour FROM x AT TIME ZONE 'Europe/Berlin')",
     );
+    mistake(
+        "trim(BOTH 'x' FROM traits.a) = 'a'",
+        "1:1 trim takes spaces away; write trim(text), or replace(text, 'x', '')",
+    );
+    mistake("ceil(traits.a, 2) > 1", "1:1 ceil and floor give whole numbers; write round(x, 2)");
     mistake("$1 = 1", "1:1 `$1` stands for a value that nobody gives; write the value");
     mistake(
         "sum(properties.a) OVER () > 1",
@@ -178,8 +187,24 @@ fn values_of_a_wrong_type() {
         "1:1 the pattern 'a\\' ends in its escape character, which then escapes nothing; write it twice",
     );
     mistake("lower(count(*))", "1:7 `count(*)` is a number, and lower takes text; write text");
-    mistake("lower()", "1:1 lower(…) takes one text; write lower(a)");
-    mistake("nullif(1)", "1:1 nullif(…) does not take 1 values; write nullif(a, b)");
+    mistake("lower()", "1:1 lower(…) does not take 0 values; write lower(text)");
+    mistake("nullif(1)", "1:1 nullif(…) does not take 1 value; write nullif(a, b)");
+    mistake("round('a')", "1:7 `'a'` is text, and round takes a number; write a number");
+    mistake("greatest(1, 'a')", "1:1 `'a'` is text, and another result is a number; give all results one type");
+    mistake("date_trunc('mont', max(timestamp))", "1:1 'mont' is not a unit; did you mean `month`?");
+    mistake(
+        "date_trunc(traits.unit, max(timestamp))",
+        "1:1 a unit is written out, and `traits.unit` is no text literal; write one of minute, hour, day, week, month, \
+         quarter, year",
+    );
+    mistake(
+        "extract(hour FROM max(timestamp) AT TIME ZONE 'Europe/Bonn')",
+        "1:19 there is no time zone 'Europe/Bonn'; write one such as 'Europe/Berlin' or 'UTC'",
+    );
+    mistake(
+        "'a' = ANY ('b')",
+        "1:1 `'b'` is text, and ANY takes a list of the JSON; write x = ANY (properties.tags), or x IN ('a', 'b')",
+    );
     mistake("1 || 2", "1:1 || joins texts and none of these is one; write + between numbers, OR between conditions");
     mistake(
         "traits.a IN ('a', 1)",

@@ -28,9 +28,96 @@ fn traits_are_read_by_path_and_keep_their_case() {
     check("TRAITS.country", json!("DE"));
     check("traits.missing", json!(null));
     check("traits.country.missing", json!(null));
-    // Objects and arrays are no values.
+    // An object is no value.
     check("traits.address", json!(null));
-    check("traits.tags", json!(null));
+}
+
+#[test]
+fn lists_of_the_json_are_looked_through() {
+    check("traits.tags", json!(["a"]));
+    check("'a' = ANY (traits.tags)", json!(true));
+    check("'b' = ANY (traits.tags)", json!(false));
+    check("'b' <> ALL (traits.tags)", json!(true));
+    check("'a' < SOME (traits.tags)", json!(false));
+    check("cardinality(traits.tags)", json!(1));
+    check("traits.tags IS NOT NULL", json!(true));
+    // What is no list has no values, and what is not there is not known.
+    check("'a' = ANY (traits.country)", json!(null));
+    check("'a' = ANY (traits.missing)", json!(null));
+    check("1 = ANY (traits.tags)", json!(null));
+    check("NULL = ANY (traits.tags)", json!(null));
+    check("last(properties.total) FILTER (WHERE 'a' = ANY (properties.tags))", json!(null));
+}
+
+#[test]
+fn a_cast_of_what_is_none_is_null() {
+    check("traits.address.zip::integer + 1", json!(10116));
+    check("CAST('19.99' AS numeric)", json!(19.99));
+    check("CAST(' 2.5 ' AS int)", json!(3));
+    check("CAST(-2.5 AS int)", json!(-3));
+    check("TRY_CAST(traits.country AS integer)", json!(null));
+    check("traits.age::text || ' years'", json!("36 years"));
+    check("true::text", json!("true"));
+    check("'YES'::boolean", json!(true));
+    check("0::boolean", json!(false));
+    check("'maybe'::boolean", json!(null));
+    check("true::int", json!(1));
+    check("traits.born::timestamp", json!("1815-12-10T00:00:00.000Z"));
+    check("'2026-03-01 17:30'::date", json!("2026-03-01T00:00:00.000Z"));
+    check("traits.age::timestamp", json!(null));
+    check("traits.tags::text", json!(null));
+    check("NULL::integer", json!(null));
+}
+
+#[test]
+fn texts_are_cut_and_changed_as_in_postgresql() {
+    check("trim('  a b ') || '|'", json!("a b|"));
+    check("ltrim('  a ') || rtrim('b  ') || '|'", json!("a b|"));
+    check("replace('a-b-c', '-', '+')", json!("a+b+c"));
+    check("replace('abc', '', '+')", json!("abc"));
+    check("substring('Zoë Lang' FROM 3 FOR 3)", json!("ë L"));
+    check("substring('Zoë', 2)", json!("oë"));
+    check("substring('Zoë', 0, 2)", json!("Z"));
+    check("substring('Zoë', 2, -1)", json!(null));
+    check("left('Zoë', 2) || right('Zoë', 1)", json!("Zoë"));
+    check("left('Zoë', -1) || right('Zoë', -2)", json!("Zoë"));
+    check("strpos('Zoë Lang', 'Lang')", json!(5));
+    check("position('x' IN 'Zoë')", json!(0));
+    check("split_part('ada@example.com', '@', 2)", json!("example.com"));
+    check("split_part('ada', '@', 2)", json!(""));
+    check("split_part('ada', '@', 0)", json!(null));
+    check("concat(traits.firstName, traits.missing, 1)", json!("Ada1"));
+}
+
+#[test]
+fn numbers_are_rounded_and_compared() {
+    check("abs(-3.5) + floor(1.5) + ceil(1.5)", json!(6.5));
+    check("round(2.5)", json!(3));
+    check("round(-2.5)", json!(-3));
+    check("round(19.995, 2)", json!(20));
+    check("floor(-1.5)", json!(-2));
+    check("greatest(1, traits.missing, traits.age, 2)", json!(36));
+    check("least('b', 'a')", json!("a"));
+    check("greatest(traits.missing, NULL)", json!(null));
+    check("greatest(traits.age, traits.country)", json!(null));
+}
+
+#[test]
+fn instants_have_a_calendar() {
+    check("date_trunc('month', TIMESTAMP '2026-08-19 15:42')", json!("2026-08-01T00:00:00.000Z"));
+    check("date_trunc('day', TIMESTAMP '2026-08-19 23:00', 'Europe/Berlin')", json!("2026-08-19T22:00:00.000Z"));
+    check("date_trunc('year', traits.born)", json!("1815-01-01T00:00:00.000Z"));
+    check("date_trunc('year', traits.missing)", json!(null));
+    check("extract(year FROM traits.born)", json!(1815));
+    check("extract(dow FROM TIMESTAMP '2026-03-01')", json!(0));
+    check("extract(isodow FROM TIMESTAMP '2026-03-01')", json!(7));
+    check("extract(week FROM TIMESTAMP '2027-01-01')", json!(53));
+    check("extract(doy FROM TIMESTAMP '2028-12-31')", json!(366));
+    check("extract(quarter FROM TIMESTAMP '2026-08-19')", json!(3));
+    check("extract(hour FROM TIMESTAMP '2026-07-01 12:00' AT TIME ZONE 'Europe/Berlin')", json!(14));
+    check("date_part('hour', TIMESTAMP '2026-01-01 12:00', 'Europe/Berlin')", json!(13));
+    check("extract(second FROM TIMESTAMP '2026-03-01 00:00:01.250')", json!(1.25));
+    check("extract(epoch FROM TIMESTAMP '1970-01-02')", json!(86400));
 }
 
 #[test]
