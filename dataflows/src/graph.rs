@@ -6,7 +6,8 @@
 //! facts (identifier, ±features) ──────────────────────────────────────────────────────┼─► (profile, ±features) ─┐
 //! group calls (identifier, group), (group, ±features) ─► groups (if any are read) ────┴─► Group                 │
 //!                                                             └─► (profile, ±features) ─────────────────────────┤
-//!                                          Member, Count ◄─ segments ◄─ all of a profile's features ◄───────────┘
+//! clock ─────────────────────────────────────────────────────┐                                                   │
+//!                                    Member, Count, Wake ◄─ segments ◄─ all of a profile's features ◄─────────────┘
 //! ```
 
 use crate::groups::accounts;
@@ -14,13 +15,13 @@ use crate::identity::operator::resolve;
 use crate::identity::{Evidence, Resolved, Rules};
 use crate::output::{Output, SegmentIndex};
 use crate::profile::{Belongs, Features, Plan};
-use crate::segments::membership::members;
+use crate::segments::membership::{Said, evaluate};
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::operators::CountTotal;
 use std::sync::Arc;
 use timely::dataflow::Scope;
-use tributary_model::{Epoch, GroupId, IdentifierId, ProfileId};
+use tributary_model::{Epoch, GroupId, IdentifierId, Millis, ProfileId};
 
 /// What a worker feeds. All advance together, one epoch at a time.
 pub struct Inputs {
@@ -32,6 +33,8 @@ pub struct Inputs {
     pub belongs: InputSession<Epoch, (IdentifierId, Belongs), isize>,
     /// Changes of what is said of groups; left aside where no definition reads groups.
     pub groups: InputSession<Epoch, GroupId, Features>,
+    /// What time it is in each epoch; every worker is told.
+    pub clock: InputSession<Epoch, Millis, isize>,
 }
 
 impl std::fmt::Debug for Inputs {
@@ -47,10 +50,12 @@ impl Inputs {
         self.facts.advance_to(epoch);
         self.belongs.advance_to(epoch);
         self.groups.advance_to(epoch);
+        self.clock.advance_to(epoch);
         self.evidence.flush();
         self.facts.flush();
         self.belongs.flush();
         self.groups.flush();
+        self.clock.flush();
     }
 }
 
@@ -64,6 +69,7 @@ pub fn build(
     let (facts_in, facts) = scope.new_collection::<IdentifierId, Features>();
     let (belongs_in, belongs) = scope.new_collection::<(IdentifierId, Belongs), isize>();
     let (groups_in, groups) = scope.new_collection::<GroupId, Features>();
+    let (clock_in, clock) = scope.new_collection::<Millis, isize>();
 
     let resolved = resolve(evidence, rules);
     let owner = resolved
@@ -88,11 +94,20 @@ pub fn build(
     }
     let profiles = features.arrange_by_self_named("Profiles").count_total();
 
-    let members = members(profiles, plan);
-    let counts = members.clone().map(|(_profile, segment)| segment).count_total();
+    let said = evaluate(profiles, clock, plan);
+    let members = said.clone().flat_map(|said| match said {
+        Said::Member(_profile, segment) => Some(segment),
+        Said::Wake(..) => None,
+    });
+    let counts = members.count_total();
 
     let outputs = outputs
-        .concat(members.map(|(profile, segment)| Output::Member(profile, segment)))
+        .concat(said.map(|said| match said {
+            Said::Member(profile, segment) => Output::Member(profile, segment),
+            Said::Wake(profile, at) => Output::Wake(profile, at),
+        }))
         .concat(counts.map(|(segment, count): (SegmentIndex, isize)| Output::Count(segment, count as i64)));
-    (Inputs { evidence: evidence_in, facts: facts_in, belongs: belongs_in, groups: groups_in }, outputs)
+    let inputs =
+        Inputs { evidence: evidence_in, facts: facts_in, belongs: belongs_in, groups: groups_in, clock: clock_in };
+    (inputs, outputs)
 }

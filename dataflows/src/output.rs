@@ -3,7 +3,7 @@
 use crate::identity::Conflict;
 use crate::segments::GroupEvaluation;
 use serde::{Deserialize, Serialize};
-use tributary_model::{GroupId, IdentifierId, ProfileId};
+use tributary_model::{GroupId, IdentifierId, Millis, ProfileId};
 
 /// A segment's index in the compiled program.
 pub type SegmentIndex = u16;
@@ -15,6 +15,8 @@ pub enum Output {
     Owner(IdentifierId, ProfileId),
     /// This profile is in this segment.
     Member(ProfileId, SegmentIndex),
+    /// What is said of this profile changes at that time, if nothing happens before.
+    Wake(ProfileId, Millis),
     /// This segment has so many members; a segment without members has no count.
     Count(SegmentIndex, i64),
     /// Something about identities for an operator to look at.

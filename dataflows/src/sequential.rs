@@ -1,12 +1,69 @@
-//! An operator that takes in whole epochs, one after the other: for what keeps its own state between them.
+//! Operators that take in whole epochs, one after the other: for what keeps its own state between them.
 
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use std::collections::BTreeMap;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
-use tributary_model::Epoch;
+use tributary_model::{Epoch, Millis};
+
+/// Changes of one epoch that wait for it to be closed, with the right to answer them.
+type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
+
+/// Gives each closed epoch's changes to `apply`, with what time it is then, and on what it makes of them.
+///
+/// Every worker is told the `clock` of each epoch in which it has changes.
+pub(crate) fn by_epoch_at<'scope, D, R, O>(
+    changes: VecCollection<'scope, Epoch, D, R>,
+    clock: VecCollection<'scope, Epoch, Millis, isize>,
+    name: &str,
+    route: impl Fn(&D) -> u64 + 'static,
+    mut apply: impl FnMut(Millis, Vec<(D, R)>) -> Vec<(O, isize)> + 'static,
+) -> VecCollection<'scope, Epoch, O, isize>
+where
+    D: ExchangeData,
+    R: Semigroup + ExchangeData,
+    O: Clone + 'static,
+{
+    let to_worker = Exchange::new(move |(data, _, _): &(D, Epoch, R)| route(data));
+    let applied = changes.inner.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
+        clock.inner,
+        to_worker,
+        Pipeline,
+        name,
+        move |_capability, _info| {
+            let mut open: Open<D, R> = BTreeMap::new();
+            let mut clocks: BTreeMap<Epoch, Millis> = BTreeMap::new();
+            move |(input, frontier), (clock, clock_frontier), output| {
+                input.for_each(|capability, changes| {
+                    for (data, epoch, difference) in changes.drain(..) {
+                        let (_, waiting) =
+                            open.entry(epoch).or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
+                        waiting.push((data, difference));
+                    }
+                });
+                clock.for_each(|_, ticks| {
+                    clocks.extend(ticks.drain(..).map(|(now, epoch, _)| (epoch, now)));
+                });
+                let is_closed = |epoch: &Epoch| !frontier.less_equal(epoch) && !clock_frontier.less_equal(epoch);
+                while let Some(first) = open.first_entry().filter(|first| is_closed(first.key())) {
+                    let epoch = *first.key();
+                    let (capability, changes) = first.remove();
+                    // Of the epochs before it nothing more is to come.
+                    clocks = clocks.split_off(&epoch);
+                    let now = clocks.get(&epoch).copied().unwrap_or(Millis::MIN);
+                    let mut session = output.session(&capability);
+                    for (made, times) in apply(now, changes) {
+                        session.give((made, epoch, times));
+                    }
+                }
+            }
+        },
+    );
+    applied.as_collection()
+}
 
 /// Gives each closed epoch's changes to `apply`, and on what it makes of them.
 ///
@@ -27,7 +84,7 @@ where
         to_worker,
         name,
         move |_capability, _info| {
-            let mut open = BTreeMap::new();
+            let mut open: Open<D, R> = BTreeMap::new();
             move |(input, frontier), output| {
                 input.for_each(|capability, changes| {
                     for (data, epoch, difference) in changes.drain(..) {

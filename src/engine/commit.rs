@@ -5,7 +5,7 @@ use super::fire::{Cause, Outbox};
 use super::status::Committed;
 use super::worker::Outputs;
 use super::write::{
-    PriorView, segment_id, write_base_facts, write_conflicts, write_groups, write_members, write_owners,
+    PriorView, segment_id, write_base_facts, write_conflicts, write_groups, write_members, write_owners, write_wakes,
 };
 use crate::activation::{Messages, Occasion};
 use crate::store::{Meta, Store, StoreError};
@@ -18,7 +18,7 @@ use tributary_connectors::log::Log;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, Transition, qualify};
-use tributary_model::Epoch;
+use tributary_model::{Epoch, Millis};
 
 /// How long a commit is tried again before the process gives up: a full disk may be cleared in the meantime.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
@@ -97,17 +97,21 @@ impl Committer {
         };
         self.meta = meta;
         telemetry::committed(prepared, started.elapsed());
-        self.publish();
-        Ok(())
+        self.publish()
     }
 
     /// Shows the committed epoch to everybody.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&self) -> Result<(), StoreError> {
         if let Some(position) = self.meta.positions.get(&self.log_stream) {
             self.log.committed(position);
         }
         telemetry::population(&self.meta);
-        self.status.send_replace(Committed::new(&self.meta, true));
+        let next_wake = match self.plan.program.reads_clock() {
+            true => self.store.view().wakes(Millis::MIN, 1)?.first().map(|(due, _)| *due),
+            false => None,
+        };
+        self.status.send_replace(Committed::new(&self.meta, next_wake, true));
+        Ok(())
     }
 
     fn try_commit(&self, prepared: &Prepared, changes: &Changes) -> Result<Meta, StoreError> {
@@ -124,6 +128,7 @@ impl Committer {
         write_owners(&mut batch, &mut meta, changes)?;
         write_conflicts(&mut batch, &mut meta, changes)?;
         write_groups(&mut batch, changes)?;
+        write_wakes(&mut batch, changes)?;
         for made in &prepared.statements {
             batch.put_statement(meta.next_statement, made)?;
             meta.next_statement += 1;

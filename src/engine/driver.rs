@@ -10,11 +10,12 @@ use super::hydrate::{HydrateError, hydrate};
 use super::intake::Intake;
 use super::statements::MadeAt;
 use super::status::Committed;
+use super::timers::{Due, Timers};
 use super::worker::{WorkerError, Workers};
 use crate::store::{Meta, Rejected, Store, StoreError};
 use crate::telemetry;
 use crossbeam_channel::Sender;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use tributary_connectors::log::{Entry, Log, LogError, LogReader};
 use tributary_connectors::process::{Processor, STATEMENTS, Statement};
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
-use tributary_model::{Epoch, IdentifierId, MessageId, Millis, Position};
+use tributary_model::{Epoch, MessageId, Millis, Position};
 
 /// The longest that the driver waits before it looks whether it is to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -133,7 +134,8 @@ impl Driver {
         let started = Instant::now();
         let now = (self.clock)().max(self.meta.clock);
         backfill(&self.store, &self.plan, &self.processor, &mut self.meta, now)?;
-        let identifiers = hydrate(&self.store, &self.processor, &self.plan, &self.rules, &self.workers)?;
+        let identifiers =
+            hydrate(&self.store, &self.processor, &self.plan, &self.rules, &self.workers, self.meta.clock)?;
         self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
         tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
 
@@ -146,15 +148,19 @@ impl Driver {
         let mut timers = Timers::new(self.options.epoch_timers);
         let mut last = (self.meta.epoch, self.meta.clock);
         while !self.stop.load(Ordering::Relaxed) {
-            let entries = self.read(&mut readers, timers.next, last.1)?;
+            let next_timer = timers.next(self.committed.borrow().next_wake);
+            let entries = self.read(&mut readers, next_timer, last.1)?;
             let (epoch, now) = (last.0 + 1, (self.clock)().max(last.1));
             // Statements are few, and look at more than what was touched lately: they find the store up to date.
             let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
             if states {
                 self.wait_for(last.0)?;
             }
-            let committed = self.committed.borrow().epoch;
-            let (due, now) = timers.due(&self.store, now, last.1, committed, epoch)?;
+            let (committed, next_wake) = {
+                let committed = self.committed.borrow();
+                (committed.epoch, committed.next_wake)
+            };
+            let (due, now) = timers.due(&self.store, now, last.1, (committed, next_wake), epoch)?;
             if entries.is_empty() && due.is_empty() {
                 continue;
             }
@@ -220,7 +226,7 @@ impl Driver {
         epoch: Epoch,
         clock: Millis,
         entries: Vec<(usize, Entry)>,
-        due: &[(Millis, IdentifierId)],
+        due: &Due,
         positions: &mut BTreeMap<String, Position>,
         committed: Epoch,
     ) -> Result<Prepared, EngineError> {
@@ -296,59 +302,4 @@ fn place_of(names: &mut Arc<Vec<String>>, source: &str) -> u8 {
         names.len() - 1
     });
     place as u8
-}
-
-/// Which timers are due. They stand in the store, and those answered in epochs under way are remembered here.
-#[derive(Debug)]
-struct Timers {
-    limit: usize,
-    /// When to look again; at the start at once.
-    next: Option<Millis>,
-    from: Millis,
-    answered: HashSet<(Millis, IdentifierId)>,
-    answered_in: Epoch,
-}
-
-impl Timers {
-    fn new(limit: usize) -> Self {
-        Self { limit, next: Some(Millis::MIN), from: Millis::MIN, answered: HashSet::new(), answered_in: 0 }
-    }
-
-    fn set(&mut self, dues: impl Iterator<Item = Millis>) {
-        self.next = self.next.into_iter().chain(dues).min();
-    }
-
-    /// The timers that are due now, at most so many as an epoch may hold, and the clock that goes with them.
-    fn due(
-        &mut self,
-        store: &Store,
-        now: Millis,
-        last: Millis,
-        committed: Epoch,
-        epoch: Epoch,
-    ) -> Result<(Vec<(Millis, IdentifierId)>, Millis), StoreError> {
-        if self.next.is_none_or(|next| next > now) {
-            return Ok((Vec::new(), now));
-        }
-        if committed >= self.answered_in {
-            self.answered.clear();
-        }
-        let mut timers = store.view().timers(self.from, self.limit + self.answered.len() + 1)?;
-        timers.retain(|timer| !self.answered.contains(timer));
-        let mut clock = now;
-        let mut due: Vec<_> = timers.iter().copied().take_while(|(due, _)| *due <= now).collect();
-        if due.len() > self.limit {
-            due.truncate(self.limit);
-            clock = due.last().map_or(now, |(due, _)| (*due).max(last));
-        }
-        // What was set by epochs still under way is not in the store yet: look again when they are.
-        let pending = (committed + 1 < epoch).then_some(now.saturating_add(1));
-        self.next = timers.get(due.len()).map(|(due, _)| *due).into_iter().chain(pending).min();
-        if let Some((last_due, _)) = due.last() {
-            self.from = *last_due;
-            self.answered.extend(due.iter().copied());
-            self.answered_in = epoch;
-        }
-        Ok((due, clock))
-    }
 }

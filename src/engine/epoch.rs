@@ -32,6 +32,8 @@ pub struct Feed {
     pub belongs: Vec<((IdentifierId, Belongs), isize)>,
     /// What is newly said of groups, where definitions read groups.
     pub groups: Vec<(GroupId, Features)>,
+    /// What time it is; only with the last changes of an epoch.
+    pub clock: Option<Millis>,
 }
 
 impl Feed {

@@ -108,8 +108,8 @@ impl<'a> Outbox<'a> {
             Some(now) => Ok(now.clone()),
             None => self.view.evaluation(group),
         };
-        let newer = &self.prepared.facts;
-        let profile = Profile::read_with(self.view, id, &identifiers, newer, &evaluations, plan, rules)?;
+        let Prepared { facts: newer, clock, .. } = self.prepared;
+        let profile = Profile::read_with(self.view, id, &identifiers, newer, &evaluations, *clock, plan, rules)?;
         let profile = Arc::new(profile);
         self.profiles.insert(id, profile.clone());
         Ok(profile)

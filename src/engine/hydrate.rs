@@ -8,7 +8,7 @@ use foldhash::{HashSet, HashSetExt};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::{Ends, Evidence, Rules};
 use tributary_dataflows::profile::{IdentifierFacts, Plan};
-use tributary_model::IdentifierId;
+use tributary_model::{IdentifierId, Millis};
 
 /// Changes fed at once: enough to be quick, few enough to hold no second copy of the state.
 const CHUNK: usize = 50_000;
@@ -24,7 +24,8 @@ pub enum HydrateError {
     Worker(#[from] WorkerError),
 }
 
-/// Feeds all base facts as epoch zero. Gives how many identifiers there are.
+/// Feeds all base facts as epoch zero, as of the clock at which they were last committed: what time has changed since then
+/// changes with the epochs that follow. Gives how many identifiers there are.
 ///
 /// # Errors
 /// If the state cannot be read or the dataflow has stopped.
@@ -34,6 +35,7 @@ pub fn hydrate(
     plan: &Plan,
     rules: &Rules,
     workers: &Workers,
+    clock: Millis,
 ) -> Result<usize, HydrateError> {
     let mut stopped = None;
     let mut feed = Feed::default();
@@ -53,6 +55,7 @@ pub fn hydrate(
     if let Some(stopped) = stopped {
         return Err(stopped.into());
     }
+    feed.clock = Some(clock);
     workers.feed(feed)?;
     workers.close(0)?;
     Ok(identifiers)

@@ -6,6 +6,7 @@
 use super::epoch::{Arrived, FactsChange, Feed, Prepared};
 use super::recent::Recent;
 use super::statements::MadeAt;
+use super::timers::Due;
 use super::touched::{ADDITIONS, FEW_VALUES, Held, Touched};
 use crate::store::{LinkFacts, Store, StoreError};
 use crate::telemetry;
@@ -112,20 +113,21 @@ impl Intake {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn take_in(
+    pub(super) fn take_in(
         &mut self,
         events: Vec<Arrived>,
         statements: &[MadeAt],
-        due: &[(Millis, IdentifierId)],
+        due: &Due,
         prepared: &mut Prepared,
         committed: Epoch,
     ) -> Result<Feed, StoreError> {
         let now = prepared.clock;
-        let mut feed = Feed::default();
+        let mut feed = Feed { clock: Some(now), ..Feed::default() };
         let gone = self.delete(statements, &mut feed, prepared)?;
         let carried = |arrived: &Arrived| arrived.event.identifiers.iter().map(Identifier::id).collect::<Vec<_>>();
         let ids: Vec<Vec<IdentifierId>> = events.iter().map(carried).collect();
-        let of_events = ids.iter().flatten().copied().chain(due.iter().map(|(_, id)| *id));
+        let of_timers = due.windows.iter().map(|(_, id)| *id).chain(due.wakes.iter().copied());
+        let of_events = ids.iter().flatten().copied().chain(of_timers);
         let wanted = of_events.chain(statements.iter().flat_map(MadeAt::ids));
         let mut touched = self.load(wanted.filter(|id| !gone.contains(id)))?;
         let mut links = self.load_links(&ids, &gone)?;
@@ -144,7 +146,11 @@ impl Intake {
                 seen.after = Some(LinkFacts::seen(seen.after, event.timestamp, *source));
             }
         }
-        for (due, id) in due {
+        for id in &due.wakes {
+            // Whoever is gone needs no waking.
+            touched.get_mut(id).into_iter().for_each(|touched| touched.wake(&self.plan, now));
+        }
+        for (due, id) in &due.windows {
             prepared.timers_done.push((*due, *id));
             // A timer that the facts no longer name has been answered before.
             let named = touched.get_mut(id).filter(|touched| touched.facts.timer == Some(*due));

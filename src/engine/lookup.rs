@@ -45,7 +45,7 @@ pub struct ProfileGroup {
 pub type Evaluations<'a> = &'a dyn Fn(GroupId) -> Result<Option<GroupEvaluation>, StoreError>;
 
 impl Profile {
-    /// Sums and evaluates the facts of a profile's identifiers.
+    /// Sums and evaluates the facts of a profile's identifiers, at the time `now`.
     ///
     /// # Errors
     /// Those of looking up groups.
@@ -53,6 +53,7 @@ impl Profile {
         id: ProfileId,
         mut identifiers: Vec<Arc<IdentifierFacts>>,
         evaluations: Evaluations<'_>,
+        now: Millis,
         plan: &Plan,
         rules: &Rules,
     ) -> Result<Self, StoreError> {
@@ -72,7 +73,7 @@ impl Profile {
             last_seen: belongs.last_seen,
         };
         let groups = merged.into_iter().map(group).collect();
-        let evaluation = plan.evaluate(&features);
+        let evaluation = plan.evaluate(&features, now);
         let names = plan.program.computed.iter().map(|computed| computed.name.clone());
         let computed = names.zip(evaluation.computed.iter().map(tributary_model::Value::to_json)).collect();
         let traits = merged_traits(identifiers.iter().map(Arc::as_ref));
@@ -87,10 +88,11 @@ impl Profile {
     pub fn read(view: &View<'_>, id: ProfileId, plan: &Plan, rules: &Rules) -> Result<Self, StoreError> {
         let identifiers = view.identifiers(id)?;
         let facts = view.facts(&identifiers)?.into_iter().flatten().map(Arc::new).collect();
-        Self::new(id, facts, &|group| view.evaluation(group), plan, rules)
+        let now = view.meta()?.unwrap_or_default().clock;
+        Self::new(id, facts, &|group| view.evaluation(group), now, plan, rules)
     }
 
-    /// The profile as an epoch that is being committed will leave it.
+    /// The profile as an epoch that is being committed, whose clock is `now`, will leave it.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -100,6 +102,7 @@ impl Profile {
         identifiers: &[IdentifierId],
         newer: &HashMap<IdentifierId, FactsChange>,
         evaluations: Evaluations<'_>,
+        now: Millis,
         plan: &Plan,
         rules: &Rules,
     ) -> Result<Self, StoreError> {
@@ -119,6 +122,6 @@ impl Profile {
             }
             facts.push(Arc::new(found));
         }
-        Self::new(id, facts, evaluations, plan, rules)
+        Self::new(id, facts, evaluations, now, plan, rules)
     }
 }

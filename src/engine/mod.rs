@@ -13,6 +13,7 @@ pub mod intake;
 pub mod worker;
 pub mod backfill;
 pub mod hydrate;
+mod timers;
 pub mod driver;
 pub mod lookup;
 pub mod explain;
@@ -93,7 +94,7 @@ impl Engine {
         tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
 
         let running = worker::Workers::start(workers, plan.clone(), rules.clone())?;
-        let (status, committed) = watch::channel(Committed::new(&meta, false));
+        let (status, committed) = watch::channel(Committed::new(&meta, None, false));
         let (failure, failed) = watch::channel(None);
         let (work, incoming) = bounded(1);
         let stop = Arc::new(AtomicBool::new(false));

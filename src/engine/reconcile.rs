@@ -1,7 +1,7 @@
 //! After a restart, or with other rules: what the re-fed dataflow says against what is stored.
 
 use super::commit::Committer;
-use super::write::{PriorView, segment_id, write_conflicts, write_groups, write_members, write_owners};
+use super::write::{PriorView, segment_id, write_conflicts, write_groups, write_members, write_owners, write_wakes};
 use crate::store::{Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
 use tributary_dataflows::identity::Conflict;
@@ -23,6 +23,7 @@ impl Committer {
         write_owners(&mut batch, meta, &changes)?;
         write_conflicts(&mut batch, meta, &changes)?;
         write_groups(&mut batch, &changes)?;
+        write_wakes(&mut batch, &changes)?;
         write_members(&mut batch, &view, &self.plan, &changes, &qualified)?;
         meta.counts.clear();
         for (segment, count) in &changes.counts {
@@ -37,14 +38,13 @@ impl Committer {
             let moved = changes.owners.len();
             tracing::info!(corrected, moved, "stored owners and memberships corrected to what facts and rules say");
         }
-        self.publish();
-        Ok(())
+        self.publish()
     }
 }
 
 /// The difference between what is true and what is stored, as an epoch would have told it.
 fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, StoreError> {
-    let Changes { owners, mut entered, counts, conflicts, mut groups, .. } = truth;
+    let Changes { owners, mut entered, counts, conflicts, mut groups, mut wakes, .. } = truth;
     let mut changes = Changes { counts, ..Changes::default() };
 
     let mut owners: HashMap<IdentifierId, ProfileId> =
@@ -89,5 +89,14 @@ fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, St
         Ok(())
     })?;
     changes.groups = groups;
+
+    store.each_wake(|due, profile| {
+        // What is true and stored already needs no writing.
+        if wakes.remove(&(due, profile)).is_none() {
+            changes.wakes.insert((due, profile), false);
+        }
+        Ok(())
+    })?;
+    changes.wakes.extend(wakes);
     Ok(changes)
 }

@@ -20,13 +20,15 @@ pub struct Committed {
     pub profiles: i64,
     /// The next number in the outbox: it grows when there is something to send.
     pub next_message: u64,
+    /// When what is said of some customer next changes by itself.
+    pub next_wake: Option<Millis>,
     /// Whether the dataflow has been re-fed since the start.
     pub hydrated: bool,
 }
 
 impl Committed {
     /// What a meta row says.
-    pub fn new(meta: &Meta, hydrated: bool) -> Self {
+    pub fn new(meta: &Meta, next_wake: Option<Millis>, hydrated: bool) -> Self {
         Self {
             epoch: meta.epoch,
             clock: meta.clock,
@@ -34,6 +36,7 @@ impl Committed {
             counts: Arc::new(meta.counts.clone()),
             profiles: meta.profiles,
             next_message: meta.next_message,
+            next_wake,
             hydrated,
         }
     }

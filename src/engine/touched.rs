@@ -58,6 +58,11 @@ impl Touched {
         }
     }
 
+    pub(super) fn wake(&mut self, plan: &Plan, now: Millis) {
+        self.facts.wake(plan, now, &mut self.change.features);
+        self.write_whole();
+    }
+
     pub(super) fn expire(&mut self, plan: &Plan, now: Millis) {
         self.facts.expire(plan, now, &mut self.change.features);
         self.write_whole();

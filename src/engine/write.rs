@@ -120,6 +120,11 @@ pub(super) fn write_groups(batch: &mut Batch<'_>, changes: &Changes) -> Result<(
     changes.groups.iter().try_for_each(|(group, evaluation)| batch.put_evaluation(*group, evaluation.as_ref()))
 }
 
+/// When what is said of customers changes by itself.
+pub(super) fn write_wakes(batch: &mut Batch<'_>, changes: &Changes) -> Result<(), StoreError> {
+    changes.wakes.iter().try_for_each(|((due, profile), is_set)| batch.put_wake(*due, *profile, *is_set))
+}
+
 /// What operators should know of identities.
 pub(super) fn write_conflicts(batch: &mut Batch<'_>, meta: &mut Meta, changes: &Changes) -> Result<(), StoreError> {
     for (conflict, is_new) in &changes.conflicts {

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The version that every stored value begins with.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// A value that could not be written or read back.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ pub mod moves;
 pub mod conflicts;
 pub mod members;
 pub mod timers;
+pub mod wakes;
 pub mod seen;
 pub mod history;
 pub mod rejected;
@@ -81,7 +82,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 26] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
@@ -99,6 +100,7 @@ const TABLES: [&str; 25] = [
     members::BY_PROFILE,
     members::FORMER,
     timers::TABLE,
+    wakes::TABLE,
     seen::TABLE,
     history::TABLE,
     history::TIMELINE,

@@ -1,7 +1,7 @@
 //! One aggregate of one identifier: what is stored of it, and what an event changes.
 
 use super::features::{Features, Slot, Valued, to_sum};
-use super::windows::{self, Buckets};
+use super::windows::Buckets;
 use crate::segments::{Aggregate, AggregateFunction};
 use serde::{Deserialize, Serialize};
 use tributary_model::{MessageId, Millis, Value};
@@ -94,8 +94,8 @@ impl AggregateState {
         let Some(partial) = Partial::of(aggregate.function, value, at, tie) else { return };
         let additive = matches!(partial, Partial::Additive { .. });
         if let Some(window) = &aggregate.window {
-            let bucket = windows::bucket(window, at);
-            if windows::expires(window, bucket) <= now {
+            let bucket = window.bucket(at);
+            if window.expires(bucket) <= now {
                 return;
             }
             let state = held.get_or_insert_with(|| Self::Window(Buckets::default()));

@@ -78,6 +78,8 @@ pub struct IdentifierFacts {
     pub clock: Millis,
     /// The pending timer, which is never later than the next expiry.
     pub timer: Option<Millis>,
+    /// When time alone last changed an answer about the customer whom this identifier names.
+    pub woken: Option<Millis>,
 }
 
 impl IdentifierFacts {
@@ -93,6 +95,7 @@ impl IdentifierFacts {
             aggregates: Vec::new(),
             clock: Millis::MIN,
             timer: None,
+            woken: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl IdentifierFacts {
         }
         self.clock = self.clock.max(other.clock);
         self.timer = other.timer.or(self.timer);
+        self.woken = self.woken.max(other.woken);
     }
 
     /// Whether there may be no room for another trait or group, so that what comes first decides.
@@ -237,6 +241,13 @@ impl IdentifierFacts {
         });
     }
 
+    /// Has the customer whom this identifier names looked at again, since time alone has changed what is said of them.
+    pub fn wake(&mut self, plan: &Plan, now: Millis, change: &mut Features) {
+        self.woken.into_iter().for_each(|before| change.hold(plan.woken(before, -1)));
+        change.hold(plan.woken(now, 1));
+        self.woken = Some(now);
+    }
+
     /// When time alone next changes these facts.
     pub fn next_expiry(&self, plan: &Plan) -> Option<Millis> {
         let due = |(id, state): &(u64, AggregateState)| state.next_expiry(plan.aggregate(*id)?.1);
@@ -272,6 +283,7 @@ impl IdentifierFacts {
         for (name, fact) in &self.traits {
             hold_trait(plan.trait_slots(name), fact, 1, &mut features);
         }
+        self.woken.into_iter().for_each(|at| features.hold(plan.woken(at, 1)));
         features
     }
 }

@@ -190,7 +190,7 @@ pub enum Pick {
     Last,
 }
 
-/// The layout of slots: each aggregate's slot is its index; traits follow, then what is read of groups.
+/// The layout of slots: each aggregate's slot is its index; traits follow, then what is read of groups, then the rest.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
     /// How each aggregate is read.
@@ -227,6 +227,11 @@ impl Slots {
     pub fn group_id(&self) -> Slot {
         self.group(self.groups + 1)
     }
+
+    /// When time alone last changed an answer about the customer.
+    pub fn woken(&self) -> Slot {
+        self.group(self.groups + 2)
+    }
 }
 
 /// Features as expressions read them.
@@ -236,6 +241,8 @@ pub struct FeatureValues<'a> {
     pub slots: &'a Slots,
     /// What is read.
     pub features: &'a Features,
+    /// What time it is.
+    pub now: Millis,
 }
 
 impl ProfileValues for FeatureValues<'_> {
@@ -272,6 +279,10 @@ impl ProfileValues for FeatureValues<'_> {
         let slot = self.slots.group(index);
         let found = self.features.additive.binary_search_by_key(&slot, |entry| entry.slot).ok();
         found.and_then(|at| self.features.additive.get(at)).map_or(0, |entry| entry.count)
+    }
+
+    fn now(&self) -> Millis {
+        self.now
     }
 }
 
@@ -321,7 +332,7 @@ mod tests {
             features.hold(valued(slot, 5, 1));
             features.hold(valued(slot, 9, 1));
         }
-        let values = FeatureValues { slots: &slots, features: &features };
+        let values = FeatureValues { slots: &slots, features: &features, now: 0 };
         assert_eq!(values.value(0), Value::Timestamp(9));
         assert_eq!(values.value(1), Value::Timestamp(5));
     }

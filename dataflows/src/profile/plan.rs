@@ -4,7 +4,7 @@ use super::facts::{TraitFact, hold_trait};
 use super::features::{FeatureValues, Features, Pick, Slot, Slots, Valued};
 use crate::segments::{Aggregate, AggregateFunction, Evaluation, Program};
 use std::collections::HashMap;
-use tributary_model::{MessageId, Value};
+use tributary_model::{MessageId, Millis, Value};
 
 /// One trait path that expressions read.
 #[derive(Clone, Debug)]
@@ -115,14 +115,24 @@ impl Plan {
         features
     }
 
+    /// That a customer was looked at again at some time, as a difference.
+    pub(super) fn woken(&self, at: Millis, copies: i32) -> Valued {
+        Valued { slot: self.slots.woken(), at, tie: MessageId::default(), value: Value::Null, copies }
+    }
+
     /// The aggregate that a stored id names, if the definitions still have it.
     pub fn aggregate(&self, id: u64) -> Option<(usize, &Aggregate)> {
         let index = *self.by_id.get(&id)?;
         self.program.aggregates.get(index).map(|aggregate| (index, aggregate))
     }
 
-    /// All computed traits and memberships of a customer with these features.
-    pub fn evaluate(&self, features: &Features) -> Evaluation {
-        self.program.evaluate(&FeatureValues { slots: &self.slots, features })
+    /// All computed traits and memberships of a customer with these features at some time.
+    pub fn evaluate(&self, features: &Features, now: Millis) -> Evaluation {
+        self.program.evaluate(&self.values(features, now))
+    }
+
+    /// Features as expressions read them at some time.
+    pub fn values<'a>(&'a self, features: &'a Features, now: Millis) -> FeatureValues<'a> {
+        FeatureValues { slots: &self.slots, features, now }
     }
 }

@@ -7,16 +7,6 @@ use crate::segments::Window;
 use serde::{Deserialize, Serialize};
 use tributary_model::Millis;
 
-/// The number of the bucket that holds an instant.
-pub fn bucket(window: &Window, at: Millis) -> i64 {
-    at.div_euclid(window.granule_ms)
-}
-
-/// When a bucket has left the window.
-pub fn expires(window: &Window, bucket: i64) -> Millis {
-    bucket.saturating_add(1).saturating_mul(window.granule_ms).saturating_add(window.length_ms)
-}
-
 /// Partial aggregates by bucket, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buckets<P>(Vec<(i64, P)>);
@@ -47,12 +37,12 @@ impl<P: Clone> Buckets<P> {
 
     /// Drops what has left the window.
     pub fn expire(&mut self, window: &Window, now: Millis) {
-        self.0.retain(|(bucket, _)| expires(window, *bucket) > now);
+        self.0.retain(|(bucket, _)| window.expires(*bucket) > now);
     }
 
     /// When the oldest bucket leaves.
     pub fn next_expiry(&self, window: &Window) -> Option<Millis> {
-        self.0.first().map(|(bucket, _)| expires(window, *bucket))
+        self.0.first().map(|(bucket, _)| window.expires(*bucket))
     }
 
     /// The buckets, oldest first.

@@ -44,7 +44,7 @@ impl GroupProgram {
             program.expression(step).into_iter().for_each(|expression| needs.look_at(expression, &mut found));
             open.extend(found.into_iter().filter(|step| needed.insert(*step)));
         }
-        needs.steps = program.steps().iter().filter(|step| needed.contains(step)).copied().collect();
+        needs.steps = program.steps.iter().filter(|step| needed.contains(step)).copied().collect();
         needs
     }
 
@@ -64,7 +64,7 @@ impl GroupProgram {
             | CustomerColumn::Average(index)
             | CustomerColumn::Value(index) => drop(self.aggregates.insert(*index)),
             // A group is in no group.
-            CustomerColumn::Account(_) | CustomerColumn::InGroup(_) => {}
+            CustomerColumn::Account(_) | CustomerColumn::InGroup(_) | CustomerColumn::Now => {}
         });
     }
 

@@ -4,6 +4,7 @@ mod expression;
 mod order;
 mod program;
 mod group;
+mod run;
 pub mod membership;
 
 pub use expression::aggregate::{Aggregate, AggregateFunction, Window};

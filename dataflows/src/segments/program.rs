@@ -3,15 +3,16 @@
 use super::expression::aggregate::Aggregate;
 use super::expression::references::{Reference, references};
 use super::expression::{
-    Customer, CustomerScope, CustomerTree, EventScope, EventTree, OneEvent, Position, Problem, Registry, Syntax, Type,
-    condition, parse, take_out, value,
+    CustomerScope, CustomerTree, EventScope, EventTree, OneEvent, Position, Problem, Registry, Syntax, condition,
+    parse, take_out, value,
 };
 use super::group::GroupProgram;
 use super::order::{Needs, order};
+use super::run::Readers;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use tributary_model::{Definitions, Event, EventKind, On, Value};
+use tributary_model::{Definitions, Event, EventKind, Millis, On, Value};
 
 /// The definitions as total functions: evaluating never fails.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,9 @@ pub struct Program {
     /// What is computed of groups.
     pub groups: GroupProgram,
     /// Computed traits and segments in one order, since each may need the other.
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
+    /// Which of them read what.
+    pub(super) readers: Readers,
 }
 
 /// A named value of a customer.
@@ -39,7 +42,7 @@ pub struct Computed {
     pub name: String,
     /// The expression as it was written.
     pub text: String,
-    expression: CustomerTree,
+    pub(super) expression: CustomerTree,
 }
 
 /// A named condition on a customer.
@@ -51,7 +54,7 @@ pub struct CompiledSegment {
     pub name: String,
     /// The condition as it was written.
     pub text: String,
-    expression: CustomerTree,
+    pub(super) expression: CustomerTree,
 }
 
 /// Which events set off a trigger.
@@ -92,6 +95,8 @@ pub trait ProfileValues {
     fn account(&self, index: usize) -> Value;
     /// For how many of the customer's groups an expression of groups is true.
     fn groups_where(&self, index: usize) -> i64;
+    /// What time it is.
+    fn now(&self) -> Millis;
 }
 
 /// Which definition an error is about.
@@ -144,6 +149,14 @@ impl Step {
             Self::Segment(_) => None,
         }
     }
+
+    /// The index of the segment that it is.
+    pub(super) const fn segment(self) -> Option<usize> {
+        match self {
+            Self::Segment(index) => Some(index),
+            Self::Computed(_) => None,
+        }
+    }
 }
 
 impl Program {
@@ -163,50 +176,8 @@ impl Program {
         program.aggregates = registry.aggregates;
         program.trait_paths = registry.trait_paths;
         program.groups = GroupProgram::new(registry.group_expressions, &program);
+        program.readers = Readers::new(&program);
         Ok(program)
-    }
-
-    /// All computed traits and memberships of a customer.
-    pub fn evaluate(&self, profile: &impl ProfileValues) -> Evaluation {
-        self.run(&self.steps, profile)
-    }
-
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    /// What a step computes.
-    pub(super) fn expression(&self, step: Step) -> Option<&CustomerTree> {
-        match step {
-            Step::Computed(index) => self.computed.get(index).map(|computed| &computed.expression),
-            Step::Segment(index) => self.segments.get(index).map(|segment| &segment.expression),
-        }
-    }
-
-    /// Runs some steps, each after those it needs; what is left out is NULL, or no membership.
-    pub(super) fn run(&self, steps: &[Step], profile: &impl ProfileValues) -> Evaluation {
-        let mut computed = vec![Value::Null; self.computed.len()];
-        let mut segments = vec![false; self.segments.len()];
-        for step in steps {
-            let customer = Customer { profile, computed: &computed, segments: &segments };
-            match step {
-                Step::Computed(index) => {
-                    let Some(definition) = self.computed.get(*index) else { continue };
-                    let value = definition.expression.datum(&customer).into_value();
-                    if let Some(held) = computed.get_mut(*index) {
-                        *held = value;
-                    }
-                }
-                Step::Segment(index) => {
-                    let Some(definition) = self.segments.get(*index) else { continue };
-                    let is_in = definition.expression.truth(&customer) == Some(true);
-                    if let Some(held) = segments.get_mut(*index) {
-                        *held = is_in;
-                    }
-                }
-            }
-        }
-        Evaluation { computed, segments }
     }
 }
 
@@ -302,14 +273,19 @@ impl<'d> Compiler<'d> {
         match &node.place {
             Place::Trait(name) => {
                 let mut typed = value(&mut scope, syntax, &mut problems);
-                if typed.is == Type::Interval {
-                    let message = "a computed trait cannot be a length of time; compare it, as \
-                                   max(timestamp) - min(timestamp) > INTERVAL '30 days'";
+                if typed.is.is_fleeting() {
+                    let message = format!(
+                        "a computed trait cannot be {}; compare it, as max(timestamp) - min(timestamp) > INTERVAL '30 days'",
+                        typed.is
+                    );
                     problems.push(Problem::new(Position::default(), message));
                 }
                 self.take_groups_out(&mut typed.tree, &mut problems);
                 if problems.is_empty() {
                     let index = self.program.computed.len();
+                    if self.registry.is_clocked(&typed.tree) {
+                        self.registry.clocked.0.insert(index);
+                    }
                     self.registry.computed.insert(name.clone(), Some((index, typed.is)));
                     let (name, text) = (name.clone(), node.text.to_owned());
                     self.program.computed.push(Computed { name, text, expression: typed.tree });
@@ -321,6 +297,9 @@ impl<'d> Compiler<'d> {
                 self.take_groups_out(&mut expression, &mut problems);
                 if problems.is_empty() {
                     let index = self.program.segments.len();
+                    if self.registry.is_clocked(&expression) {
+                        self.registry.clocked.1.insert(index);
+                    }
                     self.registry.segments.insert(id.clone(), Some(index));
                     let definition = self.definitions.segments.get(id);
                     let name = definition.map_or_else(|| id.clone(), |definition| definition.name.clone());

@@ -25,6 +25,8 @@ pub struct Changes {
     pub counts: BTreeMap<SegmentIndex, i64>,
     /// What operators should know: true if it is new, false if it is over.
     pub conflicts: BTreeMap<Conflict, bool>,
+    /// When what is said of profiles changes by itself: true if that is new, false if it is over.
+    pub wakes: BTreeMap<(Millis, ProfileId), bool>,
     /// Groups of which something else is computed; `None` of those that have no members any more.
     pub groups: BTreeMap<GroupId, Option<GroupEvaluation>>,
 }
@@ -56,6 +58,9 @@ impl Changes {
                 }
                 Output::Count(segment, _) => {
                     changes.counts.entry(segment).or_insert(0);
+                }
+                Output::Wake(profile, at) => {
+                    changes.wakes.insert((at, profile), is_new);
                 }
                 Output::Conflict(conflict) => {
                     changes.conflicts.insert(conflict, is_new);

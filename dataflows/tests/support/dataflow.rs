@@ -19,6 +19,7 @@ struct Epoch {
     facts: Vec<(IdentifierId, Features)>,
     belongs: Vec<((IdentifierId, Belongs), isize)>,
     groups: Vec<(GroupId, Features)>,
+    clock: Millis,
 }
 
 impl Epoch {
@@ -43,6 +44,7 @@ pub struct Dataflow {
     stated: HashMap<LinkEnds, Stated>,
     seen: HashSet<MessageId>,
     epoch: Epoch,
+    now: Millis,
     running: Running,
     truths: BTreeMap<Output, isize>,
 }
@@ -61,6 +63,7 @@ impl Dataflow {
             stated: HashMap::new(),
             seen: HashSet::new(),
             epoch: Epoch::default(),
+            now: 0,
             truths: BTreeMap::new(),
         }
     }
@@ -95,6 +98,7 @@ impl Dataflow {
 
     /// Takes in an event; one whose message was seen changes nothing.
     pub fn event(&mut self, event: &Event, now: Millis) {
+        self.now = now;
         if !self.seen.insert(event.message_id) {
             return;
         }
@@ -169,8 +173,21 @@ impl Dataflow {
         }
     }
 
-    /// Lets what is due by `now` leave its windows.
+    /// Lets what is due by `now` leave its windows, and wakes whom time alone changes.
     pub fn wait_until(&mut self, now: Millis) {
+        self.now = now;
+        let due = |output: &Output| match output {
+            Output::Wake(profile, at) if *at <= now => Some(IdentifierId(profile.0)),
+            _ => None,
+        };
+        for id in self.truths.keys().filter_map(due) {
+            // Whoever is gone since the epoch was closed needs no waking.
+            let Some(facts) = self.facts.get_mut(&id) else { continue };
+            let mut change = Features::default();
+            facts.wake(&self.plan, now, &mut change);
+            self.epoch.facts.push((id, change));
+            self.apart.remove(&id);
+        }
         for (id, facts) in &mut self.facts {
             if facts.next_expiry(&self.plan).is_some_and(|due| due <= now) {
                 let mut change = Features::default();
@@ -186,7 +203,8 @@ impl Dataflow {
         let mut epoch = Some(std::mem::take(&mut self.epoch));
         self.apart.clear();
         for input in &self.running.inputs {
-            input.send(epoch.take().unwrap_or_default()).unwrap();
+            let epoch = epoch.take().unwrap_or_default();
+            input.send(Epoch { clock: self.now, ..epoch }).unwrap();
         }
         for _ in 0..self.running.inputs.len() {
             for (output, times) in self.running.outputs.recv().unwrap() {
@@ -283,6 +301,7 @@ impl Running {
                 changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
                 changes.belongs.into_iter().for_each(|(belongs, times)| inputs.belongs.update(belongs, times));
                 changes.groups.into_iter().for_each(|(group, features)| inputs.groups.update(group, features));
+                inputs.clock.insert(changes.clock);
                 inputs.advance_to(next);
                 worker.step_while(|| probe.less_than(&next));
                 send.send(collected.take()).unwrap();

@@ -76,6 +76,13 @@ pub fn definitions() -> Definitions {
             "bargain",
             "min(properties.total) FILTER (WHERE event = 'Order Completed' AND timestamp > now() - INTERVAL '1 day') < 50",
         ),
+        ("lapsed", "max(timestamp) FILTER (WHERE event = 'Order Completed') < now() - INTERVAL '36 hours'"),
+        ("fresh", "now() - max(timestamp) <= INTERVAL '2 hours' AND NOT in_segment('lapsed')"),
+        (
+            "today",
+            "count(*) FILTER (WHERE event = 'Order Completed' AND timestamp >= date_trunc('day', now(), 'Asia/Kolkata')) >= 1",
+        ),
+        ("odd_hour", "extract(hour FROM now()) % 2 = 1 AND traits.country = 'DE'"),
         ("plain", "NOT in_segment('vip') AND traits.country IS NULL"),
         ("big_account", "group.ltv > 800 AND group.members >= 2"),
         ("alone_on_pro", "traits.country IS NULL AND group.traits.plan = 'pro' AND group.members < 2"),

@@ -318,7 +318,14 @@ impl History {
         let vip = orders.iter().map(|order| cents(order)).sum::<i64>() > 50_000;
         let recent: Vec<_> = orders.iter().filter(|order| within(order, DAY, MINUTE)).collect();
         let last_order = orders.iter().map(|order| order.timestamp).max().unwrap_or(0);
+        let lapsed = last_order > 0 && last_order < self.now - 36 * HOUR;
+        let last = events.iter().map(|event| event.timestamp).max();
+        let day_in_kolkata = (self.now + 330 * MINUTE).div_euclid(DAY) * DAY - 330 * MINUTE;
         let truths = [
+            ("lapsed", lapsed),
+            ("fresh", last.is_some_and(|last| self.now - last <= 2 * HOUR) && !lapsed),
+            ("today", orders.iter().any(|order| order.timestamp >= day_in_kolkata)),
+            ("odd_hour", self.now.div_euclid(HOUR) % 24 % 2 == 1 && country == Some("DE")),
             ("vip", vip),
             ("german", country == Some("DE")),
             ("repeat", recent.len() >= 2),

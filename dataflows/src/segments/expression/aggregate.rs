@@ -1,7 +1,6 @@
 //! Aggregates: what is kept of a customer's events.
 
 use super::event::{EventColumn, EventTree, OneEvent};
-use super::literal::interval_text;
 use super::syntax::Comparison;
 use super::tree::{Test, Tree, conjoined};
 pub use super::window::Window;
@@ -63,7 +62,8 @@ impl Aggregate {
         window: Option<Window>,
     ) -> Self {
         let event_name = filters.iter().find_map(event_name).map(str::to_owned);
-        let text = Canonical { function, argument: argument.as_ref(), filters: &filters, window }.to_string();
+        let text =
+            Canonical { function, argument: argument.as_ref(), filters: &filters, window: window.as_ref() }.to_string();
         let filter = (!filters.is_empty()).then(|| Tree::test(Test::All(filters)));
         Self { id: fnv1a(text.as_bytes()), text, function, window, argument, filter, event_name }
     }
@@ -110,7 +110,7 @@ struct Canonical<'a> {
     function: AggregateFunction,
     argument: Option<&'a EventTree>,
     filters: &'a [EventTree],
-    window: Option<Window>,
+    window: Option<&'a Window>,
 }
 
 impl Display for Canonical<'_> {
@@ -119,14 +119,15 @@ impl Display for Canonical<'_> {
             Some(argument) => write!(f, "{}({argument})", self.function)?,
             None => write!(f, "{}(*)", self.function)?,
         }
-        if self.filters.is_empty() && self.window.is_none() {
+        let window = self.window;
+        if self.filters.is_empty() && window.is_none() {
             return Ok(());
         }
         f.write_str(" FILTER (WHERE ")?;
         conjoined(f, self.filters, " AND ")?;
-        if let Some(window) = self.window {
+        if let Some(window) = window {
             let and = if self.filters.is_empty() { "" } else { " AND " };
-            write!(f, "{and}timestamp > now() - INTERVAL '{}'", interval_text(window.length_ms))?;
+            write!(f, "{and}{window}")?;
         }
         f.write_str(")")
     }

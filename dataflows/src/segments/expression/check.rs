@@ -44,7 +44,7 @@ pub(super) struct Checker<'a, S> {
     problems: &'a mut Vec<Problem>,
 }
 
-type Of<S> = Typed<<S as Scope>::Leaf>;
+pub(super) type Of<S> = Typed<<S as Scope>::Leaf>;
 pub(super) type Checked<S> = Result<Of<S>, String>;
 
 impl<S: Scope> Checker<'_, S> {
@@ -80,6 +80,16 @@ impl<S: Scope> Checker<'_, S> {
         tree
     }
 
+    /// An instant, which may be that of now.
+    pub(super) fn instant(&mut self, syntax: &Syntax, user: &str) -> Of<S> {
+        let typed = self.value(syntax);
+        if typed.is != Type::Now && !typed.is.may_be(Type::Timestamp) {
+            let message = format!("`{syntax}` is {}, and {user} takes an instant; write one", typed.is);
+            self.problems.push(Problem::new(syntax.at, message));
+        }
+        typed
+    }
+
     fn typed(&mut self, syntax: &Syntax) -> Checked<S> {
         let test = |test| Ok(Typed::new(Tree::test(test), Type::Bool));
         match &syntax.kind {
@@ -104,7 +114,7 @@ impl<S: Scope> Checker<'_, S> {
                 test(Test::Is { subject: tree, what: *what, negated: *negated })
             }
             Kind::Distinct { pair, negated } => {
-                let (left, right) = self.comparable(&pair.0, &pair.1)?;
+                let (left, right) = self.alike(&pair.0, &pair.1)?;
                 test(Test::Distinct { left: left.tree, right: right.tree, negated: *negated })
             }
             Kind::In { subject, list, negated } => self.in_list(subject, list, *negated),
@@ -112,8 +122,8 @@ impl<S: Scope> Checker<'_, S> {
                 let checked = self.value(subject);
                 let low = self.value(&range.0);
                 let high = self.value(&range.1);
-                self.same(subject, checked.is, &range.0, low.is)?;
-                self.same(subject, checked.is, &range.1, high.is)?;
+                self.compares(subject, checked.is, &range.0, low.is)?;
+                self.compares(subject, checked.is, &range.1, high.is)?;
                 let (low, high) = (low.tree, high.tree);
                 test(Test::Between { subject: checked.tree, low, high, negated: *negated })
             }
@@ -131,11 +141,15 @@ impl<S: Scope> Checker<'_, S> {
         }
     }
 
-    /// Two values that can be compared.
-    pub(super) fn comparable(&mut self, left: &Syntax, right: &Syntax) -> Result<(Of<S>, Of<S>), String> {
+    /// Two values of one type.
+    pub(super) fn alike(&mut self, left: &Syntax, right: &Syntax) -> Result<(Of<S>, Of<S>), String> {
         let (one, other) = (self.value(left), self.value(right));
         self.same(left, one.is, right, other.is)?;
         Ok((one, other))
+    }
+
+    fn compares(&self, left: &Syntax, one: Type, right: &Syntax, other: Type) -> Result<(), String> {
+        if one.compares(other) { Ok(()) } else { Err(mismatch(left, one, right, other)) }
     }
 
     fn same(&self, left: &Syntax, one: Type, right: &Syntax, other: Type) -> Result<(), String> {
@@ -143,7 +157,8 @@ impl<S: Scope> Checker<'_, S> {
     }
 
     fn compare(&mut self, comparison: Comparison, pair: &(Syntax, Syntax)) -> Checked<S> {
-        let (left, right) = self.comparable(&pair.0, &pair.1)?;
+        let (left, right) = (self.value(&pair.0), self.value(&pair.1));
+        self.compares(&pair.0, left.is, &pair.1, right.is)?;
         Ok(Typed::new(Tree::test(Test::Compare(comparison, left.tree, right.tree)), Type::Bool))
     }
 
@@ -166,9 +181,15 @@ impl<S: Scope> Checker<'_, S> {
     fn arithmetic(&mut self, operator: Operator, pair: &(Syntax, Syntax)) -> Checked<S> {
         let (left, right) = (self.value(&pair.0), self.value(&pair.1));
         let is_instant = |is: Type| is != Type::Interval && is.may_be(Type::Timestamp);
-        let shift =
-            |at, by, back| Ok(Typed::new(Tree::Shift { at: Box::new(at), by: Box::new(by), back }, Type::Timestamp));
+        let shift_of = |at, by, back, is| Ok(Typed::new(Tree::Shift { at: Box::new(at), by: Box::new(by), back }, is));
+        let shift = |at, by, back| shift_of(at, by, back, Type::Timestamp);
         match (operator, left.is, right.is) {
+            (Operator::Add, Type::Now, Type::Interval) => return shift_of(left.tree, right.tree, false, Type::Now),
+            (Operator::Subtract, Type::Now, Type::Interval) => return shift_of(left.tree, right.tree, true, Type::Now),
+            (Operator::Add, Type::Interval, Type::Now) => return shift_of(right.tree, left.tree, false, Type::Now),
+            (Operator::Subtract, one, other) if (one == Type::Now || other == Type::Now) && one.compares(other) => {
+                return Ok(Typed::new(Tree::Elapsed(Box::new((left.tree, right.tree))), Type::SinceNow));
+            }
             (Operator::Add, at, Type::Interval) if is_instant(at) => return shift(left.tree, right.tree, false),
             (Operator::Subtract, at, Type::Interval) if is_instant(at) => return shift(left.tree, right.tree, true),
             (Operator::Add, Type::Interval, at) if is_instant(at) => return shift(right.tree, left.tree, false),
@@ -181,7 +202,7 @@ impl<S: Scope> Checker<'_, S> {
             _ => {}
         }
         for (syntax, is) in [(&pair.0, left.is), (&pair.1, right.is)] {
-            if matches!(is, Type::Interval | Type::Timestamp) {
+            if is == Type::Timestamp || is.is_fleeting() {
                 return Err(format!(
                     "`{syntax}` is {is}; to an instant add a length of time, as `timestamp + INTERVAL '30 days'`, or \
                      take one instant from another"
@@ -200,8 +221,8 @@ impl<S: Scope> Checker<'_, S> {
         let mut has_text = false;
         for syntax in list {
             let typed = self.value(syntax);
-            if typed.is == Type::Interval {
-                return Err(format!("`{syntax}` is a length of time, which || cannot join; write text"));
+            if typed.is.is_fleeting() {
+                return Err(format!("`{syntax}` is {}, which || cannot join; write text", typed.is));
             }
             has_text = has_text || typed.is.may_be(Type::Text);
             parts.push(typed.tree);
@@ -217,6 +238,9 @@ impl<S: Scope> Checker<'_, S> {
     /// Adds a value of which one is the result, and finds the type that all have.
     pub(super) fn alternative(&mut self, syntax: &Syntax, common: &mut Type) -> Result<Tree<S::Leaf>, String> {
         let typed = self.value(syntax);
+        if matches!(typed.is, Type::Now | Type::SinceNow) {
+            return Err(format!("`{syntax}` is {}, which is no result; compare it with an instant", typed.is));
+        }
         *common = common.common(typed.is).ok_or_else(|| {
             format!("`{syntax}` is {}, and another result is {common}; give all results one type", typed.is)
         })?;
@@ -261,6 +285,9 @@ impl<S: Scope> Checker<'_, S> {
 
     fn quantified(&mut self, comparison: Comparison, pair: &(Syntax, Syntax), all: bool) -> Checked<S> {
         let (subject, list) = (self.value(&pair.0), self.value(&pair.1));
+        if subject.is.is_fleeting() {
+            return Err(format!("`{}` is {}, which no list holds; compare it with an instant", pair.0, subject.is));
+        }
         if !matches!(list.is, Type::Dynamic | Type::Unknown) {
             return Err(format!(
                 "`{}` is {}, and {} takes a list of the JSON; write x = ANY (properties.tags), or x IN ('a', 'b')",
@@ -281,8 +308,9 @@ impl<S: Scope> Checker<'_, S> {
             CastType::Bool => Type::Bool,
             CastType::Timestamp | CastType::Date => Type::Timestamp,
         };
-        if typed.is == Type::Interval {
-            return Err(format!("`{subject}` is a length of time, which cannot be cast; compare it with INTERVAL '…'"));
+        let is_day_of_now = typed.is == Type::Now && to == CastType::Date;
+        if typed.is.is_fleeting() && !is_day_of_now {
+            return Err(format!("`{subject}` is {}, which cannot be cast; compare it", typed.is));
         }
         Ok(Typed::new(Tree::Apply(Function::Cast(to), vec![typed.tree]), is))
     }
@@ -328,7 +356,10 @@ fn mismatch(left: &Syntax, one: Type, right: &Syntax, other: Type) -> String {
         Some(text) if has(Type::Bool) && matches!(text.to_lowercase().as_str(), "true" | "false") => {
             format!("write {} without quotes", text.to_uppercase())
         }
-        _ if has(Type::Interval) => "compare a length of time with INTERVAL '…'".to_owned(),
+        _ if has(Type::Now) => {
+            "compare now() with an instant, as now() - INTERVAL '30 days' > max(timestamp)".to_owned()
+        }
+        _ if has(Type::Interval) || has(Type::SinceNow) => "compare a length of time with INTERVAL '…'".to_owned(),
         _ => "compare values of one type".to_owned(),
     };
     format!("`{left}` is {one} and `{right}` is {other}, so they never compare; {mend}")

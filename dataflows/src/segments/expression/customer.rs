@@ -14,7 +14,7 @@ use super::types::{Type, Typed};
 use super::window;
 use crate::segments::ProfileValues;
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use tributary_model::Value;
 
@@ -37,6 +37,8 @@ pub(crate) enum CustomerColumn {
     InGroup(usize),
     /// Something of one group: only within expressions of groups.
     Group(GroupColumn),
+    /// The time that passes.
+    Now,
 }
 
 /// An expression over one customer.
@@ -60,12 +62,28 @@ pub(crate) struct Registry {
     pub(crate) computed: BTreeMap<String, Option<(usize, Type)>>,
     /// Segments by id: their index once they are checked.
     pub(crate) segments: BTreeMap<String, Option<usize>>,
+    /// The computed traits and the segments, by index, that change with time alone, by themselves or through others.
+    pub(crate) clocked: (BTreeSet<usize>, BTreeSet<usize>),
     aggregates_by_id: BTreeMap<u64, usize>,
     traits_by_path: BTreeMap<String, usize>,
     groups_by_text: BTreeMap<String, usize>,
 }
 
 impl Registry {
+    /// Whether an expression changes with time alone, by itself or through what it refers to.
+    pub(crate) fn is_clocked(&self, tree: &CustomerTree) -> bool {
+        let mut is = false;
+        tree.each_leaf(&mut |leaf| {
+            is |= match leaf {
+                CustomerColumn::Now => true,
+                CustomerColumn::Computed(index) => self.clocked.0.contains(index),
+                CustomerColumn::InSegment(index) => self.clocked.1.contains(index),
+                _ => false,
+            }
+        });
+        is
+    }
+
     fn has_room(&self) -> Result<(), String> {
         if self.aggregates.len() + self.trait_paths.len() + self.group_expressions.len() < SLOTS {
             return Ok(());
@@ -151,7 +169,7 @@ impl Scope for CustomerScope<'_> {
         problems: &mut Vec<Problem>,
     ) -> Option<Result<Typed<CustomerColumn>, String>> {
         match call.name.as_str() {
-            "now" => Some(Err(functions::NOW.to_owned())),
+            "now" | "current_timestamp" => Some(now(call)),
             "in_segment" => Some(self.in_segment(call)),
             "in_group" => Some(self.in_group(call, problems)),
             name if functions::is_aggregate(name) => Some(self.aggregate(call, at, problems)),
@@ -164,7 +182,7 @@ impl CustomerScope<'_> {
     fn unknown_name(&self, root: &Step, name: &str) -> String {
         match name {
             "traits" => "`traits` holds many values; write the name of one behind it, as traits.country".to_owned(),
-            "now" => functions::NOW.to_owned(),
+            "now" => "now is a function; write now()".to_owned(),
             "group" => group::WITHOUT_PARTS.to_owned(),
             "event" | "type" | "timestamp" | "properties" | "context" => of_events(name),
             _ if root.quoted && name.contains(|c: char| c.is_uppercase() || c.is_whitespace()) => {
@@ -299,6 +317,15 @@ pub(super) fn segment_named(call: &Call) -> Option<&str> {
     }
 }
 
+fn now(call: &Call) -> Result<Typed<CustomerColumn>, String> {
+    match &call.arguments {
+        Arguments::List(list) if list.is_empty() && call.filter.is_none() => {
+            Ok(Typed::new(Tree::Leaf(CustomerColumn::Now), Type::Now))
+        }
+        _ => Err(format!("{}() takes nothing; write now()", call.name)),
+    }
+}
+
 fn of_events(name: &str) -> String {
     format!(
         "`{name}` is an event's, and a customer has many events; write an aggregate, as \
@@ -309,7 +336,7 @@ fn of_events(name: &str) -> String {
 /// Why an aggregate cannot take a value of that type.
 fn unfit(name: &str, argument: &Syntax, is: Type) -> Option<String> {
     match (name, is) {
-        (_, Type::Interval) => Some(format!(
+        (_, is) if is.is_fleeting() => Some(format!(
             "`{argument}` is a length of time, which {name} cannot keep; keep the instants, as max(timestamp)"
         )),
         ("sum" | "avg", is) if !is.may_be(Type::Number) => {
@@ -351,6 +378,7 @@ impl<P: ProfileValues> Source for Customer<'_, P> {
             CustomerColumn::Account(index) => Datum::owned(self.profile.account(*index)),
             CustomerColumn::InGroup(index) => Datum::Bool(self.profile.groups_where(*index) > 0),
             CustomerColumn::Group(_) => Datum::Null,
+            CustomerColumn::Now => Datum::Timestamp(self.profile.now()),
         }
     }
 }

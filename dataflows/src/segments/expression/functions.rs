@@ -54,9 +54,9 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("contains", "a LIKE '%b%'"),
     ("mean", "avg(a)"),
     ("average", "avg(a)"),
-    ("current_timestamp", "now() - INTERVAL '30 days', as the edge of a window in a FILTER"),
-    ("localtimestamp", "now() - INTERVAL '30 days', as the edge of a window in a FILTER"),
-    ("current_date", "now() - INTERVAL '1 day', as the edge of a window in a FILTER"),
+    ("localtimestamp", "now()"),
+    ("current_date", "date_trunc('day', now())"),
+    ("getdate", "now()"),
 ];
 
 /// What is said of a function that there is not.
@@ -73,6 +73,6 @@ pub(super) fn is_aggregate(name: &str) -> bool {
     matches!(name, "count" | "sum" | "avg" | "min" | "max" | "first" | "last" | "first_value" | "last_value")
 }
 
-/// What is said of `now()` wherever it is not the edge of a window.
-pub(super) const NOW: &str = "now() is only the edge of a sliding window: write `timestamp > now() - INTERVAL '30 days'` \
-    in an aggregate's FILTER (WHERE …), joined to other conditions by AND";
+/// What is said of `now()` in a FILTER wherever it is not the edge of a window.
+pub(super) const NOW: &str = "in a FILTER now() is only the edge of a window: write `timestamp > now() - INTERVAL '30 days'` \
+    or `timestamp >= date_trunc('month', now())`, joined to other conditions by AND";

@@ -58,6 +58,10 @@ pub(super) fn column(registry: &mut Registry, below: &[Step]) -> Result<Typed<Cu
             Err("`group.traits` holds many values; write the name of one, as group.traits.plan".to_owned())
         }
         (_, []) => match registry.computed.get(&name) {
+            Some(Some((index, _))) if registry.clocked.0.contains(index) => Err(format!(
+                "`{name}` changes with now(), and what all members of a group add up to does not; compare now() outside, as \
+                 group.last_order_at < now() - INTERVAL '30 days'"
+            )),
             Some(Some((index, is))) => leaf(GroupColumn::Computed(*index), *is),
             Some(None) => Ok(Typed::mistaken()),
             None => Err(format!(

@@ -24,6 +24,7 @@ mod check;
 mod scalar;
 mod functions;
 mod window;
+mod moving;
 mod event;
 mod group;
 mod customer;
@@ -37,7 +38,6 @@ pub(super) use event::{EventScope, EventTree, OneEvent};
 pub(super) use group::{Group, GroupColumn, take_out};
 pub(super) use problem::{Position, Problem};
 pub(super) use syntax::Syntax;
-pub(super) use types::Type;
 
 #[cfg(test)]
 mod tests;

@@ -91,7 +91,7 @@ pub(super) fn call<S: Scope>(checker: &mut Checker<'_, S>, call: &Call) -> Check
             Ok(Typed::new(Tree::test(Test::StartsWith(text, start)), Type::Bool))
         }
         ("nullif", [left, right]) => {
-            let (left, right) = checker.comparable(left, right)?;
+            let (left, right) = checker.alike(left, right)?;
             Ok(Typed::new(Tree::NullIf(Box::new((left.tree, right.tree))), left.is))
         }
         ("coalesce", [_, ..]) => {
@@ -109,8 +109,8 @@ pub(super) fn call<S: Scope>(checker: &mut Checker<'_, S>, call: &Call) -> Check
         ("concat", [_, ..]) => {
             let parts = arguments.iter().map(|part| {
                 let typed = checker.value(part);
-                if typed.is == Type::Interval {
-                    return Err(format!("`{part}` is a length of time, which concat cannot join; write text"));
+                if typed.is.is_fleeting() {
+                    return Err(format!("`{part}` is {}, which concat cannot join; write text", typed.is));
                 }
                 Ok(typed.tree)
             });
@@ -120,15 +120,22 @@ pub(super) fn call<S: Scope>(checker: &mut Checker<'_, S>, call: &Call) -> Check
             let units = Unit::NAMES.map(|(name, _)| name);
             let unit = word(unit, "a unit", Unit::named, &units)?;
             let calendar = Calendar { unit, zone: zone_of(zone)? };
-            let at = checker.wanted(at, Type::Timestamp, name);
+            let at = checker.instant(at, name).tree;
             Ok(Typed::new(Tree::Apply(Function::DateTrunc(calendar), vec![at]), Type::Timestamp))
         }
         ("extract" | "date_part", [part, at, zone @ ..]) if zone.len() < 2 => {
             let parts = Part::NAMES.map(|(name, _)| name);
             let part = word(part, "a part of an instant", Part::named, &parts)?;
             let zone = zone_of(zone)?;
-            let at = checker.wanted(at, Type::Timestamp, name);
-            Ok(Typed::new(Tree::Apply(Function::Extract(part, zone), vec![at]), Number))
+            let Typed { tree, is } = checker.instant(at, name);
+            if is == Type::Now && part.changes_with().is_none() {
+                return Err(format!(
+                    "the {} of now() is another one at any time; compare now() itself, as now() - INTERVAL '90 seconds' > \
+                     max(timestamp)",
+                    part.name()
+                ));
+            }
+            Ok(Typed::new(Tree::Apply(Function::Extract(part, zone), vec![tree]), Number))
         }
         _ => {
             let usage = match name {

@@ -140,6 +140,17 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
+    /// What holds of the right side and the left one if this holds of the left and the right.
+    pub(crate) fn turned(self) -> Self {
+        match self {
+            Self::Equal | Self::NotEqual => self,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+
     /// Whether it holds between two values of that order.
     pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {

@@ -79,6 +79,39 @@ pub(crate) enum Test<L> {
     },
 }
 
+/// The trees that a tree is made of, each one step down: to read them, and to change them.
+macro_rules! parts {
+    ($name:ident, $iter:ident, $as_deref:ident $(, $mutable:tt)?) => {
+        pub(crate) fn $name(&$($mutable)? self) -> Vec<&$($mutable)? Self> {
+            match self {
+                Self::Constant(_) | Self::Interval(_) | Self::Leaf(_) => Vec::new(),
+                Self::Negate(inner) => vec![inner],
+                Self::Arithmetic(_, pair) | Self::Elapsed(pair) | Self::NullIf(pair) => {
+                    vec![&$($mutable)? pair.0, &$($mutable)? pair.1]
+                }
+                Self::Shift { at, by, .. } => vec![at, by],
+                Self::Concat(list) | Self::Coalesce(list) | Self::Apply(_, list) => list.$iter().collect(),
+                Self::Case { subject, branches, otherwise } => {
+                    let branches = branches.$iter().flat_map(|(when, then)| [when, then]);
+                    subject.$as_deref().into_iter().chain(branches).chain([&$($mutable)? **otherwise]).collect()
+                }
+                Self::Test(test) => match &$($mutable)? **test {
+                    Test::Not(inner) | Test::Is { subject: inner, .. } | Test::Like { subject: inner, .. } => {
+                        vec![inner]
+                    }
+                    Test::All(list) | Test::Any(list) => list.$iter().collect(),
+                    Test::Compare(_, left, right)
+                    | Test::Distinct { left, right, .. }
+                    | Test::StartsWith(left, right) => vec![left, right],
+                    Test::In { subject, list, .. } => std::iter::once(subject).chain(list.$iter()).collect(),
+                    Test::Between { subject, low, high, .. } => vec![subject, low, high],
+                    Test::Quantified { subject, list, .. } => vec![subject, list],
+                },
+            }
+        }
+    };
+}
+
 impl<L> Tree<L> {
     pub(crate) const NULL: Self = Self::Constant(Value::Null);
 
@@ -86,43 +119,16 @@ impl<L> Tree<L> {
         Self::Test(Box::new(test))
     }
 
-    /// The trees that it is made of, each one step down.
-    pub(crate) fn parts_mut(&mut self) -> Vec<&mut Self> {
-        match self {
-            Self::Constant(_) | Self::Interval(_) | Self::Leaf(_) => Vec::new(),
-            Self::Negate(inner) => vec![inner],
-            Self::Arithmetic(_, pair) | Self::Elapsed(pair) | Self::NullIf(pair) => vec![&mut pair.0, &mut pair.1],
-            Self::Shift { at, by, .. } => vec![at, by],
-            Self::Concat(list) | Self::Coalesce(list) | Self::Apply(_, list) => list.iter_mut().collect(),
-            Self::Case { subject, branches, otherwise } => {
-                let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
-                subject.as_deref_mut().into_iter().chain(branches).chain([otherwise.as_mut()]).collect()
-            }
-            Self::Test(test) => match &mut **test {
-                Test::Not(inner) | Test::Is { subject: inner, .. } | Test::Like { subject: inner, .. } => vec![inner],
-                Test::All(list) | Test::Any(list) => list.iter_mut().collect(),
-                Test::Compare(_, left, right) | Test::Distinct { left, right, .. } | Test::StartsWith(left, right) => {
-                    vec![left, right]
-                }
-                Test::In { subject, list, .. } => std::iter::once(subject).chain(list).collect(),
-                Test::Between { subject, low, high, .. } => vec![subject, low, high],
-                Test::Quantified { subject, list, .. } => vec![subject, list],
-            },
-        }
-    }
+    parts!(parts, iter, as_deref);
+    parts!(parts_mut, iter_mut, as_deref_mut, mut);
 
     /// Shows every leaf.
-    pub(crate) fn each_leaf(&self, each: &mut impl FnMut(&L))
-    where
-        L: Clone,
-    {
-        // One way down serves for reading too: definitions are small, and compiled once.
-        let mut copy = self.clone();
-        let mut open = vec![&mut copy];
+    pub(crate) fn each_leaf(&self, each: &mut impl FnMut(&L)) {
+        let mut open = vec![self];
         while let Some(tree) = open.pop() {
             match tree {
                 Self::Leaf(leaf) => each(leaf),
-                inner => open.extend(inner.parts_mut()),
+                inner => open.extend(inner.parts()),
             }
         }
     }

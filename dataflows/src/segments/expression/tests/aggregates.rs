@@ -1,7 +1,7 @@
 //! Aggregates: what is kept, how far back, and how often.
 
-use super::{DAY, MARCH, check, definitions, event};
-use crate::segments::{AggregateFunction, Program, Window};
+use super::{MARCH, check, definitions, event};
+use crate::segments::{AggregateFunction, Program};
 use serde_json::{Value as Json, json};
 use tributary_model::Value;
 
@@ -26,9 +26,12 @@ fn aggregates_of_all_time() {
     check("sum(properties.total * 2) FILTER (WHERE properties.total > 20)", json!(300));
 }
 
+fn orders(window: &str) -> String {
+    format!("count(*) FILTER (WHERE event = 'Order Completed' AND {window})")
+}
+
 #[test]
 fn windows_slide_with_the_clock() {
-    let orders = |window: &str| format!("count(*) FILTER (WHERE event = 'Order Completed' AND {window})");
     check(&orders("timestamp > now() - INTERVAL '7 days'"), json!(1));
     check(&orders("timestamp >= now() - INTERVAL '90 days'"), json!(2));
     check(&orders("now() - INTERVAL '365' DAY < timestamp"), json!(3));
@@ -68,6 +71,16 @@ fn what_means_the_same_is_kept_once() {
         &[
             "count(*) FILTER (WHERE event = 'A' AND type = 'track' AND timestamp > now() - INTERVAL '7 days')",
             "count(*) FILTER (WHERE event = 'A' AND type = 'track')",
+        ],
+    );
+    kept(
+        &[
+            "count(*) FILTER (WHERE timestamp >= date_trunc('MONTH', now(), 'UTC'))",
+            "count(*) FILTER (WHERE timestamp >= date_trunc('day', now() - INTERVAL '1 week', 'Europe/Berlin'))",
+        ],
+        &[
+            "count(*) FILTER (WHERE timestamp >= date_trunc('month', now()))",
+            "count(*) FILTER (WHERE timestamp >= date_trunc('day', now() - INTERVAL '7 days', 'Europe/Berlin'))",
         ],
     );
     kept(
@@ -124,15 +137,11 @@ fn ids_are_the_same_in_every_version() {
 }
 
 #[test]
-fn windows_are_as_exact_as_they_are_short() {
-    let window = |length: &str| {
-        let text = format!("count(*) FILTER (WHERE timestamp > now() - INTERVAL '{length}')");
-        Program::compile(&definitions(&[("a", &text)], &[], &[])).unwrap().aggregates[0].window
-    };
-    let minute = 60_000;
-    assert_eq!(window("1 day"), Some(Window { length_ms: DAY, granule_ms: minute }));
-    assert_eq!(window("30 days"), Some(Window { length_ms: 30 * DAY, granule_ms: 60 * minute }));
-    assert_eq!(window("52 weeks"), Some(Window { length_ms: 364 * DAY, granule_ms: DAY }));
+fn windows_of_the_calendar_begin_anew() {
+    check(&orders("timestamp >= date_trunc('month', now())"), json!(0));
+    check("count(*) FILTER (WHERE timestamp >= date_trunc('month', now()))", json!(1));
+    check(&orders("timestamp >= date_trunc('week', now())"), json!(1));
+    check(&orders("date_trunc('year', now() - INTERVAL '60 days', 'Europe/Berlin') <= timestamp"), json!(3));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn value_of(expression: &str) -> Json {
     for ((group, evaluation), _) in &evaluated {
         features.plus_equals(&plan.of_group(*group == GroupId::of("acme"), &evaluation.expressions));
     }
-    let computed = plan.evaluate(&features).computed;
+    let computed = plan.evaluate(&features, MARCH).computed;
     let index = plan.program.computed.iter().position(|computed| computed.name == "it").unwrap();
     computed[index].to_json()
 }

@@ -67,9 +67,9 @@ fn sql_that_is_not_of_the_language() {
     );
     mistake(
         "trim(BOTH 'x' FROM traits.a) = 'a'",
-        "1:1 trim takes spaces away; write trim(text), or replace(text, 'x', '')",
+        "1:20 trim takes spaces away; write trim(text), or replace(text, 'x', '')",
     );
-    mistake("ceil(traits.a, 2) > 1", "1:1 ceil and floor give whole numbers; write round(x, 2)");
+    mistake("ceil(traits.a, 2) > 1", "1:6 ceil and floor give whole numbers; write round(x, 2)");
     mistake("$1 = 1", "1:1 `$1` stands for a value that nobody gives; write the value");
     mistake(
         "sum(properties.a) OVER () > 1",
@@ -267,11 +267,11 @@ fn aggregates_that_make_no_sense() {
 }
 
 #[test]
-fn now_is_the_edge_of_a_window_only() {
-    let now = "now() is only the edge of a sliding window: write `timestamp > now() - INTERVAL '30 days'` in an aggregate's \
-               FILTER (WHERE …), joined to other conditions by AND";
+fn now_is_compared_with_instants_and_is_the_edge_of_a_window() {
+    let now = "in a FILTER now() is only the edge of a window: write `timestamp > now() - INTERVAL '30 days'` or \
+               `timestamp >= date_trunc('month', now())`, joined to other conditions by AND";
     for (expression, place) in [
-        ("max(timestamp) > now() - INTERVAL '30 days'", "1:18"),
+        ("count(*) FILTER (WHERE timestamp > date_trunc('month', now()))", "1:56"),
         ("count(*) FILTER (WHERE timestamp < now() - INTERVAL '30 days')", "1:36"),
         ("count(*) FILTER (WHERE NOT timestamp > now() - INTERVAL '30 days')", "1:40"),
         ("count(*) FILTER (WHERE timestamp > now() - INTERVAL '1 day' OR event = 'A')", "1:36"),
@@ -281,9 +281,35 @@ fn now_is_the_edge_of_a_window_only() {
     ] {
         mistake(expression, &format!("{place} {now}"));
     }
+    mistake("CURRENT_DATE > max(timestamp)", "1:1 there is no function `current_date`; write date_trunc('day', now())");
+    mistake("now(1) > max(timestamp)", "1:1 now() takes nothing; write now()");
     mistake(
-        "CURRENT_TIMESTAMP > max(timestamp)",
-        "1:1 there is no function `current_timestamp`; write now() - INTERVAL '30 days', as the edge of a window in a FILTER",
+        "now()",
+        "1:1 a computed trait cannot be the time that passes; compare it, as max(timestamp) - min(timestamp) > INTERVAL '30 days'",
+    );
+    mistake(
+        "coalesce(max(timestamp), now()) > min(timestamp)",
+        "1:1 `now()` is the time that passes, which is no result; compare it with an instant",
+    );
+    let compare = "compare now() with an instant, as now() - INTERVAL '30 days' > max(timestamp)";
+    mistake(
+        "now() > 5",
+        &format!("1:1 `now()` is the time that passes and `5` is a number, so they never compare; {compare}"),
+    );
+    mistake(
+        "now() IN (max(timestamp))",
+        &format!("1:1 `now()` is the time that passes and `max(…)` is an instant, so they never compare; {compare}"),
+    );
+    mistake("'at ' || now()", "1:1 `now()` is the time that passes, which || cannot join; write text");
+    mistake("lower(now())", "1:7 `now()` is the time that passes, and lower takes text; write text");
+    mistake(
+        "extract(epoch FROM now()) > 5",
+        "1:20 the epoch of now() is another one at any time; compare now() itself, as now() - INTERVAL '90 seconds' > \
+         max(timestamp)",
+    );
+    mistake(
+        "count(*) FILTER (WHERE timestamp >= date_trunc('day', now()) AND timestamp > now() - INTERVAL '1 hour')",
+        "1:24 a FILTER has one window; write the one that begins latest",
     );
     let length = "a window is at least a minute and at most ten years long; write one as `timestamp > now() - INTERVAL '30 days'`, or none for all time";
     mistake("count(*) FILTER (WHERE timestamp > now() - INTERVAL '30 seconds')", &format!("1:24 {length}"));

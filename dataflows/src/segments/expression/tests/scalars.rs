@@ -225,3 +225,18 @@ fn a_text_of_json_is_an_instant_beside_an_instant() {
     check("traits.country < TIMESTAMP '1900-01-01'", json!(null));
     check("traits.born BETWEEN TIMESTAMP '1815-01-01' AND TIMESTAMP '1815-12-31'", json!(true));
 }
+
+/// `now()` is 2026-03-01T00:00:00Z.
+#[test]
+fn now_is_compared_with_instants() {
+    check("max(timestamp) > now() - INTERVAL '30 days'", json!(true));
+    check("min(timestamp) > now() - INTERVAL '30 days'", json!(false));
+    check("now() - min(timestamp) > INTERVAL '199 days'", json!(true));
+    check("now() + INTERVAL '1 day' BETWEEN max(timestamp) AND max(timestamp)", json!(false));
+    check("CURRENT_TIMESTAMP = TIMESTAMP '2026-03-01'", json!(true));
+    check("date_trunc('year', now())", json!("2026-01-01T00:00:00.000Z"));
+    check("now()::date", json!("2026-03-01T00:00:00.000Z"));
+    check("extract(year FROM now()) - extract(year FROM traits.born)", json!(211));
+    check("traits.missing < now()", json!(null));
+    check("now() IS NOT NULL", json!(true));
+}

@@ -1,0 +1,168 @@
+//! Running a program: all of it, or only the steps that read what has changed, each after those it needs.
+
+use super::expression::{Customer, CustomerColumn, CustomerTree};
+use super::program::{Evaluation, ProfileValues, Program, Step};
+use crate::profile::features::Slot;
+use std::collections::BTreeMap;
+use tributary_model::{Millis, Value};
+
+/// Which steps read what, by their places in the order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readers {
+    /// By slot of the features, the steps that read it.
+    by_slot: BTreeMap<Slot, Vec<usize>>,
+    /// By step, those that read its value.
+    readers: Vec<Vec<usize>>,
+    /// By step, those whose value it reads.
+    needs: Vec<Vec<usize>>,
+    /// Steps that read the clock.
+    clocked: Vec<usize>,
+    places: BTreeMap<Step, usize>,
+}
+
+impl Readers {
+    pub(super) fn new(program: &Program) -> Self {
+        let count = program.steps.len();
+        let mut this = Self { readers: vec![Vec::new(); count], needs: vec![Vec::new(); count], ..Self::default() };
+        this.places = program.steps.iter().copied().zip(0..).collect();
+        let (aggregates, traits) = (program.aggregates.len(), program.trait_paths.len());
+        for (place, step) in program.steps.iter().enumerate() {
+            let Some(expression) = program.expression(*step) else { continue };
+            let mut slots = Vec::new();
+            let mut needs = Vec::new();
+            let mut reads_clock = false;
+            expression.each_leaf(&mut |leaf| match leaf {
+                CustomerColumn::Count(index)
+                | CustomerColumn::Sum(index)
+                | CustomerColumn::Average(index)
+                | CustomerColumn::Value(index) => slots.push(*index),
+                CustomerColumn::Trait(index) => slots.push(aggregates + index),
+                CustomerColumn::Account(index) | CustomerColumn::InGroup(index) => {
+                    slots.push(aggregates + traits + index);
+                }
+                CustomerColumn::Computed(index) => needs.push(Step::Computed(*index)),
+                CustomerColumn::InSegment(index) => needs.push(Step::Segment(*index)),
+                CustomerColumn::Now => reads_clock = true,
+                CustomerColumn::Group(_) => {}
+            });
+            for slot in slots {
+                this.by_slot.entry(slot as Slot).or_default().push(place);
+            }
+            for needed in needs.iter().filter_map(|needed| this.places.get(needed)) {
+                this.readers.get_mut(*needed).into_iter().for_each(|readers| readers.push(place));
+                this.needs.get_mut(place).into_iter().for_each(|needs| needs.push(*needed));
+            }
+            this.clocked.extend(reads_clock.then_some(place));
+        }
+        this
+    }
+}
+
+/// Room for the values of all steps, used again and again: only those of the steps that were run last mean anything.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    computed: Vec<Value>,
+    segments: Vec<bool>,
+}
+
+impl Scratch {
+    pub(super) fn is_in(&self, segment: usize) -> bool {
+        self.segments.get(segment).copied().unwrap_or(false)
+    }
+}
+
+impl Program {
+    /// Room for the values of all steps.
+    pub(super) fn scratch(&self) -> Scratch {
+        Scratch { computed: vec![Value::Null; self.computed.len()], segments: vec![false; self.segments.len()] }
+    }
+
+    /// All computed traits and memberships of a customer.
+    pub fn evaluate(&self, profile: &impl ProfileValues) -> Evaluation {
+        self.run(&self.steps, profile)
+    }
+
+    /// What a step computes.
+    pub(super) fn expression(&self, step: Step) -> Option<&CustomerTree> {
+        match step {
+            Step::Computed(index) => self.computed.get(index).map(|computed| &computed.expression),
+            Step::Segment(index) => self.segments.get(index).map(|segment| &segment.expression),
+        }
+    }
+
+    /// Runs some steps, each after those it needs; what is left out is NULL, or no membership.
+    pub(super) fn run(&self, steps: &[Step], profile: &impl ProfileValues) -> Evaluation {
+        let mut scratch = self.scratch();
+        self.run_steps(steps, profile, &mut scratch);
+        let Scratch { computed, segments } = scratch;
+        Evaluation { computed, segments }
+    }
+
+    /// Runs some steps, each after those it needs.
+    pub(super) fn run_steps(&self, steps: &[Step], profile: &impl ProfileValues, scratch: &mut Scratch) {
+        for step in steps {
+            let Scratch { computed, segments } = &*scratch;
+            let customer = Customer { profile, computed, segments };
+            match step {
+                Step::Computed(index) => {
+                    let Some(definition) = self.computed.get(*index) else { continue };
+                    let value = definition.expression.datum(&customer).into_value();
+                    scratch.computed.get_mut(*index).into_iter().for_each(|held| *held = value.clone());
+                }
+                Step::Segment(index) => {
+                    let Some(definition) = self.segments.get(*index) else { continue };
+                    let is_in = definition.expression.truth(&customer) == Some(true);
+                    scratch.segments.get_mut(*index).into_iter().for_each(|held| *held = is_in);
+                }
+            }
+        }
+    }
+
+    /// The steps to be run where these slots have changed (all steps if `None`), and those that read the clock if it has
+    /// gone on: with all that depends on them and all they need, in order.
+    pub(super) fn affected(&self, slots: Option<&[Slot]>, clock: bool, steps: &mut Vec<Step>) {
+        steps.clear();
+        let Some(slots) = slots else {
+            steps.extend(&self.steps);
+            return;
+        };
+        let Readers { by_slot, readers, needs, clocked, .. } = &self.readers;
+        let mut open: Vec<usize> = slots.iter().filter_map(|slot| by_slot.get(slot)).flatten().copied().collect();
+        // When the next change comes depends on all of the clocked together.
+        open.extend(clocked.iter().filter(|_| clock));
+        let mut marked = vec![false; self.steps.len()];
+        let mut found = Vec::new();
+        let mut walk = |open: &mut Vec<usize>, edges: &[Vec<usize>], found: &mut Vec<usize>| {
+            while let Some(place) = open.pop() {
+                if let Some(mark) = marked.get_mut(place).filter(|mark| !**mark) {
+                    *mark = true;
+                    found.push(place);
+                    open.extend(edges.get(place).into_iter().flatten());
+                }
+            }
+        };
+        walk(&mut open, readers, &mut found);
+        open.extend(found.iter().filter_map(|place| needs.get(*place)).flatten());
+        walk(&mut open, needs, &mut found);
+        found.sort_unstable();
+        steps.extend(found.into_iter().filter_map(|place| self.steps.get(place)));
+    }
+
+    /// Whether any definition reads the clock.
+    pub fn reads_clock(&self) -> bool {
+        !self.readers.clocked.is_empty()
+    }
+
+    /// Whether a step reads the clock.
+    pub(super) fn is_clocked(&self, step: Step) -> bool {
+        self.readers.places.get(&step).is_some_and(|place| self.readers.clocked.binary_search(place).is_ok())
+    }
+
+    /// When what is said of a customer changes by itself; the steps that read the clock have just been run.
+    pub(super) fn next_change(&self, profile: &impl ProfileValues, scratch: &Scratch) -> Option<Millis> {
+        let customer = Customer { profile, computed: &scratch.computed, segments: &scratch.segments };
+        let steps = self.readers.clocked.iter().filter_map(|place| self.steps.get(*place));
+        let expressions = steps.filter_map(|step| self.expression(*step));
+        expressions.filter_map(|expression| expression.next_change(&customer, profile.now())).min()
+    }
+}
