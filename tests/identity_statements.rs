@@ -1,7 +1,7 @@
 //! What people say of identifiers: linked, unlinked, taken back, deleted; and that all of it can be undone.
 
 use crate::support::client::{As, Client, READ_TOKEN};
-use crate::support::receiver::{Receiver, secret};
+use crate::support::receiver::{Behaviour, Receiver, secret};
 use crate::support::server::Site;
 use crate::support::wait::{SOON, eventually};
 use reqwest::Method;
@@ -134,6 +134,12 @@ fn a_statement_holds_against_evidence_and_rules_until_it_is_taken_back() {
     let position = client.state("retract", "user_id:ada", "anonymous_id:phone");
     assert_eq!(id("anonymous_id:phone", &position), id("user_id:ada", &position), "events decide again");
 
+    // Taking back what nobody said changes nothing, and brings nobody in.
+    let before = told(client, "user_id:ada", &client.batch(&[order("userId", "ada", 150)]));
+    let position = client.state("retract", "user_id:ada", "user_id:nobody");
+    assert_eq!(told(client, "user_id:ada", &position), before);
+    assert_eq!(client.get("/v1/profiles/user_id:nobody").error(404), "profile_not_found");
+
     // Two accounts are one customer if somebody says so, whatever max_per_profile is.
     let position = client.state("link", "user_id:ada", "user_id:ada.lovelace");
     assert_eq!(id("user_id:ada.lovelace", &position), id("user_id:ada", &position));
@@ -178,7 +184,9 @@ fn a_deleted_identifier_is_as_if_it_had_never_been_and_may_come_again() {
     assert_eq!((&ada["computed"]["ltv"], &ada["traits"]["city"]), (&json!(null), &json!("Bonn")), "{ada}");
     assert_eq!(client.count_at("vip", &position), 0);
     assert_eq!(client.get("/v1/profiles/anonymous_id:phone").error(404), "profile_not_found");
-    assert_eq!(client.delete("/v1/identifiers/anonymous_id:phone").error(404), "profile_not_found");
+    client.delete("/v1/identifiers/anonymous_id:phone").position();
+    let statements = client.get("/v1/identity/statements").ok();
+    assert!(!statements.to_string().contains("phone"), "of whom is deleted, no name stays: {statements}");
     let events = client.get("/v1/profiles/user_id:ada/events").ok();
     assert_eq!(events["events"].as_array().unwrap().len(), 1, "her own: {events}");
 
@@ -236,4 +244,38 @@ fn who_may_state_what() {
     });
     assert_eq!(rejected.len(), 1, "{rejected:?}");
     assert_eq!(client.get("/v1/identity/statements").ok()["statements"], json!([]));
+}
+
+#[test]
+fn what_is_deleted_before_it_is_sent_is_not_sent() {
+    let receiver = Receiver::start();
+    receiver.behave(Behaviour::Refuse(503));
+    let server = site(&receiver).start();
+    let client = &server.client;
+    // The deletion comes right behind the events, before anybody could see them.
+    client.batch(&[order("userId", "ada", 150), order("userId", "ben", 150)]);
+    let position = client.delete("/v1/identifiers/user_id:ada?by=ada").position();
+    assert_eq!(client.get_at("/v1/profiles/user_id:ada", &position).error(404), "profile_not_found");
+    eventually("Ben's message is tried", SOON, || {
+        let tried = receiver.attempts().len();
+        if tried > 0 { Ok(()) } else { Err(tried) }
+    });
+
+    // A customer is deleted with all that is the customer's; what waits for another attempt is withdrawn.
+    let position = client.batch(&[json!({ "type": "identify", "userId": "ben", "anonymousId": "bens" })]);
+    let position = client.delete(&format!("/v1/profiles/anonymous_id:bens?min_position={position}")).position();
+    for identifier in ["user_id:ben", "anonymous_id:bens"] {
+        assert_eq!(client.get_at(&format!("/v1/profiles/{identifier}"), &position).error(404), "profile_not_found");
+    }
+    receiver.behave(Behaviour::Accept);
+    client.batch(&[order("userId", "cleo", 150)]);
+    eventually("the next one is delivered", SOON, || {
+        let accepted = receiver.accepted();
+        if accepted.len() == 1 { Ok(()) } else { Err(accepted.len()) }
+    });
+    eventually("nothing waits any more", SOON, || {
+        let withdrawn = client.metric("tributary_deliveries_total", &["withdrawn"]);
+        if withdrawn >= 1.0 { Ok(()) } else { Err(withdrawn) }
+    });
+    assert_eq!(receiver.accepted().len(), 1, "Cleo's alone");
 }

@@ -110,9 +110,35 @@ fn what_changes_of_a_customer_changes_what_is_suggested() {
     let position =
         client.batch(&[json!({ "type": "identify", "anonymousId": "phone", "traits": { "birthday": "1815-12-10" } })]);
     assert_eq!(suggested(client, &position).len(), 1);
-    // Whoever is deleted is suggested no more, even before the next comparison.
+    // What has changed since is compared anew before anybody decides on it.
+    let moved = json!({ "type": "identify", "anonymousId": "phone", "traits": { "address": { "postcode": "20095" } } });
+    let position = client.batch(&[moved]);
+    assert!(listed(client, &position).is_empty());
+    let two = json!({ "a": "user_id:ada", "b": "anonymous_id:phone" });
+    assert_eq!(client.admin("/v1/identity/suggestions/accept", &two).error(404), "suggestion_not_found");
+    assert_eq!(suggested(client, &position).len(), 1);
+    // Whoever is deleted is suggested no more, even before the next comparison, and does not come back by it.
     let position = client.delete("/v1/identifiers/anonymous_id:phone").position();
     assert!(listed(client, &position).is_empty());
+    assert_eq!(client.admin("/v1/identity/suggestions/accept", &two).error(404), "suggestion_not_found");
+}
+
+#[test]
+fn values_of_any_length_cost_little() {
+    let server = Site::new(DEFINITIONS).start();
+    let person = |n: usize| {
+        let long = char::from(b'a' + (n % 26) as u8).to_string().repeat(20_000);
+        person(&format!("u{n}"), "Ada Lovelace", "1815-12-10", &long)
+    };
+    let people: Vec<_> = (0..60).map(person).collect();
+    let mut position = String::new();
+    for batch in people.chunks(20) {
+        position = server.client.batch(batch);
+    }
+    let answer = server.client.admin(&format!("/v1/identity/suggestions/refresh?min_position={position}"), &json!({}));
+    let answer = answer.ok();
+    assert_eq!((&answer["profiles"], &answer["compared"]), (&json!(60), &json!(60 * 59 / 2)), "{answer}");
+    assert!(answer["took_ms"].as_u64().unwrap() < 5_000, "{answer}");
 }
 
 #[test]

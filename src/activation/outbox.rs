@@ -37,6 +37,10 @@ impl StoreOutbox {
 
     fn settle(&self, message: &Message, status: &str, reason: Option<&str>, at: Millis) -> Result<(), StoreError> {
         let (destination, number) = (&message.destination, message.sequence);
+        // Whoever was deleted while it was under way leaves no trace of it.
+        if !self.0.view().is_to_send(destination, number)? {
+            return Ok(());
+        }
         let mut kept = stored(message);
         kept.attempts += 1;
         let mut batch = self.0.batch();
@@ -90,6 +94,10 @@ impl Outbox for StoreOutbox {
             attempts: message.attempts,
         };
         Ok(messages.into_iter().map(message).collect())
+    }
+
+    fn is_pending(&self, message: &Message) -> Result<bool, OutboxError> {
+        self.0.view().is_to_send(&message.destination, message.sequence).map_err(failed)
     }
 
     fn delivered(&self, message: &Message, at: Millis) -> Result<(), OutboxError> {

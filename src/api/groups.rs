@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tributary_model::{GroupId, IdentifierId, ProfileId};
 
@@ -93,10 +94,11 @@ pub async fn members(
     let answer = state.read(move |state, view| {
         let group = find(view, &id)?;
         let mut members = Vec::new();
+        let mut firsts = Firsts::default();
         loop {
             let identifiers = view.group_members(group, after, CHUNK)?;
             for identifier in &identifiers {
-                if let Some(profile) = stands_for(view, group, *identifier)? {
+                if let Some(profile) = firsts.stands_for(view, group, *identifier)? {
                     members.push((profile, *identifier));
                 }
             }
@@ -123,15 +125,35 @@ fn find(view: &View<'_>, id: &str) -> Result<GroupId, ApiError> {
     Ok(group)
 }
 
-/// The customer of an identifier that belongs to a group, if it is the first of the customer's that do.
-fn stands_for(view: &View<'_>, group: GroupId, identifier: IdentifierId) -> Result<Option<ProfileId>, StoreError> {
-    let Some(profile) = view.owner(identifier)? else { return Ok(None) };
-    for other in view.identifiers(profile)?.into_iter().take_while(|other| *other < identifier) {
-        if view.is_group_member(group, other)? {
-            return Ok(None);
-        }
+/// Of customers who were met, the first of their identifiers that belong to a group.
+#[derive(Default)]
+struct Firsts(HashMap<ProfileId, Option<IdentifierId>>);
+
+impl Firsts {
+    /// The customer of an identifier that belongs to a group, if it is the first of the customer's that do.
+    fn stands_for(
+        &mut self,
+        view: &View<'_>,
+        group: GroupId,
+        identifier: IdentifierId,
+    ) -> Result<Option<ProfileId>, StoreError> {
+        let Some(profile) = view.owner(identifier)? else { return Ok(None) };
+        let first = match self.0.get(&profile) {
+            Some(first) => *first,
+            None => {
+                let mut first = None;
+                for own in view.identifiers(profile)? {
+                    if view.is_group_member(group, own)? {
+                        first = Some(own);
+                        break;
+                    }
+                }
+                self.0.insert(profile, first);
+                first
+            }
+        };
+        Ok((first == Some(identifier)).then_some(profile))
     }
-    Ok(Some(profile))
 }
 
 fn count(view: &View<'_>, group: GroupId) -> Result<Option<i64>, StoreError> {
@@ -139,9 +161,9 @@ fn count(view: &View<'_>, group: GroupId) -> Result<Option<i64>, StoreError> {
     if identifiers.len() > MOST_COUNTED {
         return Ok(None);
     }
-    let mut members = 0;
+    let (mut members, mut firsts) = (0, Firsts::default());
     for identifier in identifiers {
-        members += i64::from(stands_for(view, group, identifier)?.is_some());
+        members += i64::from(firsts.stands_for(view, group, identifier)?.is_some());
     }
     Ok(Some(members))
 }

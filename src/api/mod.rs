@@ -105,7 +105,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         shutdown: parts.shutdown,
     });
     let queries = Router::new()
-        .route("/v1/profiles/{profile}", get(profiles::profile))
+        .route("/v1/profiles/{profile}", get(profiles::profile).delete(statements::delete_profile))
         .route("/v1/profiles/{profile}/messages", get(profiles::messages))
         .route("/v1/profiles/{profile}/events", get(profiles::events))
         .route("/v1/profiles/{profile}/identity", get(identity::identity))
@@ -197,6 +197,7 @@ async fn relocate(request: Request, next: Next) -> Response {
         statements::unlink,
         statements::retract,
         statements::delete,
+        statements::delete_profile,
         statements::statements,
         groups::group,
         groups::members,

@@ -7,6 +7,7 @@ use super::extract::{Path, Query};
 use super::ingest::{Accepted, append};
 use super::limits::read_body;
 use super::state::{ApiState, Freshness};
+use crate::store::statements::Made;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -76,10 +77,11 @@ pub async fn retract(State(state): Shared, headers: HeaderMap, body: Body) -> An
     say(&state, StatementKind::Retract, &headers, body).await
 }
 
-/// Forgets an identifier: its events, traits and links so far. What comes later begins anew.
+/// Forgets an identifier: its events, traits, links and messages so far, also those that are not committed yet. What comes
+/// later begins anew. Doing it again does no harm.
 #[utoipa::path(delete, path = "/v1/identifiers/{identifier}", tag = "identity",
     params(("identifier" = String, Path, description = "`namespace:value`"), Why), responses(
-    (status = 200, body = Accepted), (status = 404, description = "Nobody has this identifier", body = ErrorAnswer),
+    (status = 200, body = Accepted), (status = 400, description = "No identifier", body = ErrorAnswer),
     (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
 pub async fn delete(
     State(state): Shared,
@@ -89,26 +91,46 @@ pub async fn delete(
 ) -> Answer {
     require(&state.tokens, &headers, Role::Admin)?;
     let a = identifier_of(&state, "identifier", &identifier)?;
-    let id = a.id();
-    let known = state.read(move |_, view| Ok(view.owner(id)?.is_some())).await?;
-    if !known {
-        return Err(ApiError::not_found("profile_not_found", "no customer has this identifier"));
-    }
     let (by, reason) = (text("by", why.by)?, text("reason", why.reason)?);
-    append_statement(&state, &Statement { kind: StatementKind::Delete, a, b: None, by, reason }).await
+    append_statements(&state, &[Statement { kind: StatementKind::Delete, a, b: None, by, reason }]).await
 }
 
-async fn say(state: &ApiState, kind: StatementKind, headers: &HeaderMap, body: Body) -> Answer {
-    say_of(state, kind, headers, body, |_, _| Ok(None)).await
+/// Forgets a customer: every identifier that the customer has as of the last commit, as if each were deleted.
+#[utoipa::path(delete, path = "/v1/profiles/{profile}", tag = "identity",
+    params(("profile" = String, Path, description = "`namespace:value` of any identifier, or a profile id"), Why, Freshness),
+    responses((status = 200, body = Accepted), (status = 404, description = "Nobody has this identifier", body = ErrorAnswer),
+    (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
+pub async fn delete_profile(
+    State(state): Shared,
+    headers: HeaderMap,
+    Path(profile): Path<String>,
+    Query(why): Query<Why>,
+    Query(freshness): Query<Freshness>,
+) -> Answer {
+    require(&state.tokens, &headers, Role::Admin)?;
+    state.fresh(&freshness).await?;
+    let (by, reason) = (text("by", why.by)?, text("reason", why.reason)?);
+    let facts = state.read(move |state, view| {
+        let id = super::profiles::find(state, view, &profile)?;
+        Ok(view.facts(&view.identifiers(id)?)?)
+    });
+    let forget =
+        |a: Identifier| Statement { kind: StatementKind::Delete, a, b: None, by: by.clone(), reason: reason.clone() };
+    let statements: Vec<_> = facts.await?.into_iter().flatten().map(|facts| forget(facts.identifier)).collect();
+    append_statements(&state, &statements).await
+}
+
+async fn say(state: &Arc<ApiState>, kind: StatementKind, headers: &HeaderMap, body: Body) -> Answer {
+    say_of(state, kind, headers, body, |_, _, _| async { Ok(None) }).await
 }
 
 /// Makes a statement of two identifiers; `reason` may refuse them, or say why where the caller does not.
-pub(super) async fn say_of(
-    state: &ApiState,
+pub(super) async fn say_of<F: Future<Output = Result<Option<String>, ApiError>>>(
+    state: &Arc<ApiState>,
     kind: StatementKind,
     headers: &HeaderMap,
     body: Body,
-    reason: impl FnOnce(IdentifierId, IdentifierId) -> Result<Option<String>, ApiError>,
+    reason: impl FnOnce(Arc<ApiState>, IdentifierId, IdentifierId) -> F,
 ) -> Answer {
     require(&state.tokens, headers, Role::Admin)?;
     let body = read_body(headers, body, STATEMENT_BYTES, PATIENCE).await?;
@@ -117,9 +139,9 @@ pub(super) async fn say_of(
     if a == b {
         return Err(ApiError::bad_request("invalid_identifier", "a and b are the same identifier"));
     }
-    let otherwise = reason(a.id(), b.id())?;
+    let otherwise = reason(state.clone(), a.id(), b.id()).await?;
     let (by, reason) = (text("by", two.by)?, text("reason", two.reason)?.or(otherwise));
-    append_statement(state, &Statement { kind, a, b: Some(b), by, reason }).await
+    append_statements(state, &[Statement { kind, a, b: Some(b), by, reason }]).await
 }
 
 fn identifier_of(state: &ApiState, field: &str, text: &str) -> Result<Identifier, ApiError> {
@@ -136,9 +158,10 @@ fn text(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
     }
 }
 
-async fn append_statement(state: &ApiState, statement: &Statement) -> Answer {
-    let record = statement.record((state.clock)());
-    append(&*state.log, vec![record], "statements", PATIENCE).await.map(Json)
+async fn append_statements(state: &ApiState, statements: &[Statement]) -> Answer {
+    let now = (state.clock)();
+    let records = statements.iter().map(|statement| statement.record(now)).collect();
+    append(&*state.log, records, "statements", PATIENCE).await.map(Json)
 }
 
 /// Which statements.
@@ -165,6 +188,7 @@ struct StatementAnswer {
     #[schema(value_type = String)]
     kind: StatementKind,
     at: String,
+    /// `namespace:value`, or the id of an identifier that was deleted since.
     a: String,
     b: Option<String>,
     by: Option<String>,
@@ -188,15 +212,23 @@ pub async fn statements(
         let more = made.len() > limit;
         made.truncate(limit);
         let next = made.last().filter(|_| more).map(|(number, _)| *number);
-        let statements = made.into_iter().map(|(_, made)| StatementAnswer {
-            kind: made.statement.kind,
-            at: format_millis(made.at),
-            a: made.statement.a.to_string(),
-            b: made.statement.b.map(|b| b.to_string()),
-            by: made.statement.by,
-            reason: made.statement.reason,
-        });
-        Ok(StatementsAnswer { statements: statements.collect(), next })
+        let mut statements = Vec::with_capacity(made.len());
+        for (_, Made { at, statement }) in made {
+            // Of what was deleted since, only the hash that stands for it is told.
+            let name = |identifier: &Identifier| -> Result<String, ApiError> {
+                let deleted = view.deleted(identifier.id())?.is_some_and(|until| at <= until.received_until);
+                Ok(if deleted { identifier.id().to_string() } else { identifier.to_string() })
+            };
+            statements.push(StatementAnswer {
+                kind: statement.kind,
+                at: format_millis(at),
+                a: name(&statement.a)?,
+                b: statement.b.as_ref().map(name).transpose()?,
+                by: statement.by,
+                reason: statement.reason,
+            });
+        }
+        Ok(StatementsAnswer { statements, next })
     });
     answer.await.map(Json)
 }

@@ -149,20 +149,26 @@ pub async fn refuse(State(state): Shared, headers: HeaderMap, body: Body) -> Res
 }
 
 async fn decide(
-    state: &ApiState,
+    state: &Arc<ApiState>,
     kind: StatementKind,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Json<Accepted>, ApiError> {
-    let found = configured(state).map(|suggestions| suggestions.found());
-    say_of(state, kind, headers, body, |a, b| {
+    let suggesting = configured(state).cloned();
+    say_of(state, kind, headers, body, |state, a, b| async move {
+        let suggesting = suggesting?;
         let ends = ends(a, b);
-        let found = found?;
-        let suggested = found.iter().flat_map(|found| &found.suggestions).find(|suggested| suggested.ends == ends);
-        let suggested = suggested.ok_or_else(|| {
-            ApiError::not_found("suggestion_not_found", "these two are not suggested; give a and b as they are listed")
+        let found = suggesting.found();
+        let score = state.read(move |_, view| {
+            let all = found.iter().flat_map(|found| &found.suggestions);
+            let Some(suggested) = all.into_iter().find(|suggested| suggested.ends == ends) else { return Ok(None) };
+            Ok(told(&suggesting, view, suggested)?.map(|_| suggested.score))
+        });
+        let score = score.await?.ok_or_else(|| {
+            let message = "these two are not suggested, or no longer; give a and b as they are listed";
+            ApiError::not_found("suggestion_not_found", message)
         })?;
-        Ok(Some(format!("suggested with a probability of {:.4}", suggested.score)))
+        Ok(Some(format!("suggested with a probability of {score:.4}")))
     })
     .await
 }
@@ -197,14 +203,19 @@ fn told(
     if owner == other_owner || stated == Some(Stated::Different) {
         return Ok(None);
     }
-    let values = |owner| -> Result<Vec<Option<String>>, ApiError> {
+    let facts = |owner| -> Result<Vec<IdentifierFacts>, ApiError> {
         let identifiers: Vec<IdentifierId> = view.identifiers(owner)?;
-        let facts: Vec<IdentifierFacts> = view.facts(&identifiers)?.into_iter().flatten().collect();
-        Ok(suggesting.values(&facts))
+        Ok(view.facts(&identifiers)?.into_iter().flatten().collect())
     };
+    let (facts, other_facts) = (facts(owner)?, facts(other_owner)?);
+    // What has changed since is compared anew before anybody decides on it.
+    if !suggested.holds(&suggesting.record(&facts), &suggesting.record(&other_facts)) {
+        return Ok(None);
+    }
     let names = view.names(&[one, other])?;
     let [a, b] = names.as_slice() else { return Ok(None) };
-    let fields = suggesting.matching().compare.keys().zip(values(owner)?).zip(values(other_owner)?);
+    let fields =
+        suggesting.matching().compare.keys().zip(suggesting.values(&facts)).zip(suggesting.values(&other_facts));
     let parts = fields.zip(&suggested.parts).map(|(((field, a), b), part)| PartAnswer {
         field: field.clone(),
         a,

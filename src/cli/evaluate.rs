@@ -52,7 +52,9 @@ fn read(args: &EvaluateArgs, matching: &Matching) -> anyhow::Result<(Vec<Record>
     for (number, row) in reader.records().enumerate() {
         let row = row?;
         let value = |place: &usize| row.get(*place).filter(|text| !text.is_empty());
-        let compared = columns.iter().map(|(places, likeness)| normal(*likeness, places.iter().find_map(value)?));
+        let compared = columns
+            .iter()
+            .map(|(places, likeness)| places.iter().filter_map(value).find_map(|text| normal(*likeness, text)));
         records.push(compared.collect());
         truth.push(value(&truth_at).map_or_else(|| format!("record {number}"), str::to_owned));
     }

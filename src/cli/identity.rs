@@ -40,6 +40,12 @@ fn plan(files: &ConfigArgs) -> anyhow::Result<ExitCode> {
     };
     let identity = &configuration.loaded.definitions.identity;
     let state = configuration.server.data.dir.join("state");
+    if !state.is_dir() {
+        anyhow::bail!(
+            "there is no state at {}; start `tributary serve` first, or name another data folder",
+            state.display()
+        );
+    }
     let store = Store::open_read_only(&state, store_options(&configuration.server))
         .with_context(|| format!("cannot read {}", state.display()))?;
     let plan = IdentityPlan::new(&store, &Processor::new(identity)?, &Arc::new(Rules::new(identity)))?;

@@ -124,7 +124,7 @@ impl Committer {
         meta.sources.clone_from(&prepared.sources);
 
         let mut batch = self.store.batch();
-        write_base_facts(&mut batch, prepared)?;
+        write_base_facts(&mut batch, &view, prepared)?;
         write_owners(&mut batch, &mut meta, changes)?;
         write_conflicts(&mut batch, &mut meta, changes)?;
         write_groups(&mut batch, changes)?;

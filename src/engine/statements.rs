@@ -27,6 +27,7 @@ impl MadeAt {
     pub(super) fn ids(&self) -> Vec<IdentifierId> {
         match self.statement.kind {
             StatementKind::Link | StatementKind::Unlink => self.identifiers().map(Identifier::id).collect(),
+            // What is taken back needs nobody to be there, and brings nobody in.
             StatementKind::Retract | StatementKind::Delete => Vec::new(),
         }
     }
@@ -129,9 +130,11 @@ impl Intake {
             if self.is_deleted(ends.0, at.0) || self.is_deleted(ends.1, at.0) {
                 continue;
             }
-            for identifier in made.identifiers() {
-                let id = identifier.id();
-                touched.entry(id).or_insert_with(|| Touched::new(identifier, at.0));
+            if stated.is_some() {
+                for identifier in made.identifiers() {
+                    let id = identifier.id();
+                    touched.entry(id).or_insert_with(|| Touched::new(identifier, at.0));
+                }
             }
             let standing = Standing { made: *at, stated };
             let held = latest.entry(ends).or_insert(standing);

@@ -27,6 +27,16 @@ pub struct Suggested {
     pub score: f64,
     /// By field: how the values compare and what that says, in bits; nothing where a value is missing.
     pub parts: Vec<Option<(Level, f64)>>,
+    /// What was compared, in the order of the ends.
+    compared: [Record; 2],
+}
+
+impl Suggested {
+    /// Whether this is still what is known of the two, in the order of the ends.
+    pub fn holds(&self, one: &Record, other: &Record) -> bool {
+        let [a, b] = &self.compared;
+        (a, b) == (one, other)
+    }
 }
 
 /// What was found at one time.
@@ -53,7 +63,7 @@ pub struct Suggestions {
     store: Arc<Store>,
     matching: Matching,
     found: Mutex<Option<Arc<Found>>>,
-    running: tokio::sync::Mutex<()>,
+    running: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for Suggestions {
@@ -65,7 +75,7 @@ impl std::fmt::Debug for Suggestions {
 impl Suggestions {
     /// Nothing found yet.
     pub fn new(store: Arc<Store>, matching: Matching) -> Self {
-        Self { store, matching, found: Mutex::new(None), running: tokio::sync::Mutex::new(()) }
+        Self { store, matching, found: Mutex::new(None), running: Arc::default() }
     }
 
     /// What is compared.
@@ -88,21 +98,22 @@ impl Suggestions {
         now: Millis,
         stop: impl Fn() -> bool + Send + 'static,
     ) -> Result<Option<Arc<Found>>, StoreError> {
-        let _turn = self.running.lock().await;
+        let turn = self.running.clone().lock_owned().await;
         let this = self.clone();
-        let compare = move || this.compare(now, &stop);
-        let found = match tokio::task::spawn_blocking(compare).await {
-            Ok(found) => found?.map(Arc::new),
-            Err(error) => {
-                tracing::error!(%error, "comparing customers ended early");
-                None
+        // Whoever asked may go away meanwhile: the turn ends, and what was found is kept, when this is through.
+        let compare = move || {
+            let found = this.compare(now, &stop)?.map(Arc::new);
+            if let Some(found) = &found {
+                telemetry::suggested(found.suggestions.len(), found.took);
+                *this.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
             }
+            drop(turn);
+            Ok(found)
         };
-        if let Some(found) = &found {
-            telemetry::suggested(found.suggestions.len(), found.took);
-            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
-        }
-        Ok(found)
+        tokio::task::spawn_blocking(compare).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "comparing customers ended early");
+            Ok(None)
+        })
     }
 
     fn compare(&self, now: Millis, stop: &dyn Fn() -> bool) -> Result<Option<Found>, StoreError> {
@@ -116,14 +127,24 @@ impl Suggestions {
         let suggestions = matcher.suggestions(f64::from(self.matching.min_percent) / 100.0).into_iter();
         let mut suggestions: Vec<_> = suggestions
             .filter_map(|found| {
-                let ends = ends(name(found.pair.0)?, name(found.pair.1)?);
+                // Profiles stand in the order of their ids, and so do ends.
+                let ends = (name(found.pair.0)?, name(found.pair.1)?);
                 let parts = found.parts.into_iter().map(|part| part.map(|part| (part.level, part.bits)));
-                Some(Suggested { ends, score: found.score, parts: parts.collect() })
+                Some((
+                    found.pair,
+                    Suggested { ends, score: found.score, parts: parts.collect(), compared: [vec![], vec![]] },
+                ))
             })
-            .filter(|suggested| !apart.contains(&suggested.ends))
+            .filter(|(_, suggested)| !apart.contains(&suggested.ends))
             .collect();
         let probable = suggestions.len();
         suggestions.truncate(MOST);
+        let record = |place: u32| records.get(place as usize).cloned().unwrap_or_default();
+        let suggestions = suggestions.into_iter().map(|((one, other), suggested)| {
+            let compared = [record(one), record(other)];
+            Suggested { compared, ..suggested }
+        });
+        let suggestions = suggestions.collect();
         let found = Found {
             at: now,
             took: started.elapsed(),
@@ -169,7 +190,8 @@ impl Suggestions {
         Ok((profiles, records))
     }
 
-    fn record(&self, facts: &[IdentifierFacts]) -> Record {
+    /// What is compared of a customer with these identifiers.
+    pub fn record(&self, facts: &[IdentifierFacts]) -> Record {
         let compared = self.matching.compare.values();
         self.values(facts).into_iter().zip(compared).map(|(text, by)| normal(by.likeness, &text?)).collect()
     }
@@ -185,7 +207,9 @@ impl Suggestions {
                 _ => None,
             }
         };
-        self.matching.compare.values().map(|comparison| comparison.from.iter().find_map(at)).collect()
+        let says = |likeness| move |text: &String| normal(likeness, text).is_some();
+        let compared = self.matching.compare.values();
+        compared.map(|by| by.from.iter().filter_map(at).find(says(by.likeness))).collect()
     }
 }
 

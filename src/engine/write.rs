@@ -38,10 +38,10 @@ pub(super) fn segment_id(plan: &Plan, segment: SegmentIndex) -> Option<&str> {
 }
 
 /// In the order of the keys, which RocksDB takes in faster.
-pub(super) fn write_base_facts(batch: &mut Batch<'_>, prepared: &Prepared) -> Result<(), StoreError> {
+pub(super) fn write_base_facts(batch: &mut Batch<'_>, view: &View<'_>, prepared: &Prepared) -> Result<(), StoreError> {
     for (id, deleted) in &prepared.deleted {
         batch.delete_timeline(*id)?;
-        batch.delete_notes(*id)?;
+        batch.delete_messages_of(view, *id)?;
         batch.put_deleted(*id, *deleted)?;
     }
     for ends in &prepared.links_gone {

@@ -132,8 +132,8 @@ impl Store {
         let clock = Arc::new(AtomicI64::new(Millis::MIN));
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let mut db_options = Options::default();
-        db_options.create_if_missing(true);
-        db_options.create_missing_column_families(true);
+        db_options.create_if_missing(!read_only);
+        db_options.create_missing_column_families(!read_only);
         db_options.set_max_total_wal_size(512 << 20);
         db_options.set_max_background_jobs(2);
         db_options.set_bytes_per_sync(1 << 20);

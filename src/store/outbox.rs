@@ -89,6 +89,14 @@ impl View<'_> {
         entries.take(limit).map(message).collect()
     }
 
+    /// Whether a message still stands in the outbox.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_to_send(&self, destination: &str, number: u64) -> Result<bool, StoreError> {
+        Ok(self.get::<StoredMessage>(TABLE, &key(destination, number))?.is_some())
+    }
+
     /// At most `limit` notes of an identifier's messages, latest message first, each with its place; only those before
     /// `before`.
     ///
@@ -147,11 +155,17 @@ impl Batch<'_> {
         self.put(DEAD, &key(destination, number), message)
     }
 
-    /// Forgets what became of an identifier's messages.
+    /// Forgets an identifier's messages: what became of them, those still to be sent, and the dead ones.
     ///
     /// # Errors
-    /// If the table is missing.
-    pub fn delete_notes(&mut self, identifier: IdentifierId) -> Result<(), StoreError> {
+    /// If one cannot be read.
+    pub fn delete_messages_of(&mut self, view: &View<'_>, identifier: IdentifierId) -> Result<(), StoreError> {
+        for ((_, number), note) in view.notes(identifier, None, usize::MAX)? {
+            if note.status != "delivered" {
+                self.delete(TABLE, &key(&note.destination, number))?;
+                self.delete(DEAD, &key(&note.destination, number))?;
+            }
+        }
         self.delete_prefix(MESSAGES, &identifier.to_bytes())
     }
 

@@ -71,6 +71,14 @@ impl View<'_> {
         entries.map(standing).collect()
     }
 
+    /// Up to when an identifier is forgotten; `None` if it never was deleted.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn deleted(&self, identifier: IdentifierId) -> Result<Option<Deleted>, StoreError> {
+        self.get(DELETED, &identifier.to_bytes())
+    }
+
     /// At most `limit` statements, latest first, with numbers below `before`.
     ///
     /// # Errors

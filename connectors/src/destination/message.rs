@@ -44,6 +44,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// It no longer stands in the outbox: whom it is about was deleted.
+    Withdrawn,
 }
 
 /// The outbox cannot be read or written.
@@ -58,6 +60,12 @@ pub trait Outbox: Send + Sync + 'static {
     /// # Errors
     /// If it cannot be read.
     fn pending(&self, destination: &str, after: Option<u64>, limit: usize) -> Result<Vec<Message>, OutboxError>;
+
+    /// Whether a message that was read still stands there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn is_pending(&self, message: &Message) -> Result<bool, OutboxError>;
 
     /// The message is there: it leaves the outbox.
     ///

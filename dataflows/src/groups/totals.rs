@@ -132,12 +132,11 @@ impl Totals {
             let Some(total) = self.groups.get_mut(&group) else { continue };
             let read = Read { slots: &self.plan.slots, total };
             let now = (read.members() > 0).then(|| self.plan.program.evaluate_group(&read));
-            if now == total.said {
-                continue;
+            if now != total.said {
+                let before = std::mem::replace(&mut total.said, now.clone());
+                output.extend(before.map(|before| ((group, before), -1)));
+                output.extend(now.map(|now| ((group, now), 1)));
             }
-            let before = std::mem::replace(&mut total.said, now.clone());
-            output.extend(before.map(|before| ((group, before), -1)));
-            output.extend(now.map(|now| ((group, now), 1)));
             if total.said.is_none() && total.additive.is_empty() && total.valued.is_empty() {
                 self.groups.remove(&group);
             }

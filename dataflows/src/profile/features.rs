@@ -133,10 +133,35 @@ impl Semigroup for Features {
         for entry in &other.additive {
             self.add(entry.slot, entry.count, entry.sum);
         }
-        for entry in &other.valued {
-            self.hold(entry.clone());
+        // Moving all that stand behind it for each of many would take their product.
+        if other.valued.len() <= FEW {
+            other.valued.iter().for_each(|entry| self.hold(entry.clone()));
+        } else {
+            self.valued = merged(std::mem::take(&mut self.valued), &other.valued);
         }
     }
+}
+
+/// Values that are put in one by one.
+const FEW: usize = 4;
+
+/// Two sorted lists as one; what is nowhere any more is left out.
+fn merged(one: Vec<Valued>, other: &[Valued]) -> Vec<Valued> {
+    let mut all = Vec::with_capacity(one.len() + other.len());
+    let mut other = other.iter().peekable();
+    for mut entry in one {
+        while let Some(before) = other.next_if(|next| next.key_cmp(&entry) == Ordering::Less) {
+            all.push(before.clone());
+        }
+        if let Some(same) = other.next_if(|next| next.key_cmp(&entry) == Ordering::Equal) {
+            entry.copies += same.copies;
+        }
+        if entry.copies != 0 {
+            all.push(entry);
+        }
+    }
+    all.extend(other.cloned());
+    all
 }
 
 impl Monoid for Features {
@@ -199,6 +224,8 @@ pub struct Slots {
     pub traits: usize,
     /// How many expressions of groups there are.
     pub groups: usize,
+    /// The value of each of them for whoever has no account.
+    pub without_account: Vec<Value>,
 }
 
 impl Slots {
@@ -272,7 +299,8 @@ impl ProfileValues for FeatureValues<'_> {
 
     fn account(&self, index: usize) -> Value {
         let values = self.features.slot_values(self.slots.group(index));
-        values.last().map(|entry| entry.value.clone()).unwrap_or_default()
+        let without = || self.slots.without_account.get(index).cloned().unwrap_or_default();
+        values.last().map_or_else(without, |entry| entry.value.clone())
     }
 
     fn groups_where(&self, index: usize) -> i64 {
@@ -315,6 +343,21 @@ mod tests {
         gone.negate();
         features.plus_equals(&gone);
         assert!(features.is_zero());
+    }
+
+    #[test]
+    fn many_values_are_added_as_few_are() {
+        let of = |places: &[i64], copies| {
+            let mut features = Features::default();
+            places.iter().for_each(|place| features.hold(valued((place % 3) as Slot, place / 3, copies)));
+            features
+        };
+        let (one, other) = (of(&[0, 1, 2, 5, 8, 9, 20], 1), of(&[1, 2, 3, 5, 7, 9, 21, 22], -1));
+        let (mut at_once, mut one_by_one) = (one.clone(), one);
+        at_once.plus_equals(&other);
+        other.valued.into_iter().for_each(|entry| one_by_one.hold(entry));
+        assert_eq!(at_once, one_by_one);
+        assert_eq!(at_once.valued.len(), 7);
     }
 
     #[test]

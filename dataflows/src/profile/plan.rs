@@ -37,7 +37,8 @@ impl Plan {
             AggregateFunction::Max | AggregateFunction::Last => Pick::Last,
         });
         let (traits, groups) = (program.trait_paths.len(), program.groups.len());
-        let slots = Slots { picks: picks.collect(), traits, groups };
+        let without_account = program.groups.without_account.clone();
+        let slots = Slots { picks: picks.collect(), traits, groups, without_account };
         let mut by_event: HashMap<String, Vec<usize>> = HashMap::new();
         let mut any_event = Vec::new();
         for (index, aggregate) in program.aggregates.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The part of a program that is computed of groups.
 
-use super::expression::{CustomerColumn, CustomerTree, Group, GroupColumn};
+use super::expression::{CustomerColumn, CustomerTree, Group, GroupColumn, NoGroup};
 use super::program::{ProfileValues, Program, Step};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,12 +27,15 @@ pub struct GroupProgram {
     pub traits: BTreeSet<usize>,
     /// The computed traits and segments that all of this needs, in order.
     steps: Vec<Step>,
+    /// The value of each expression for whoever has no account: that of which nothing is known.
+    pub without_account: Vec<Value>,
 }
 
 impl GroupProgram {
     /// Finds what the expressions need of the program.
     pub(super) fn new(expressions: Vec<CustomerTree>, program: &Program) -> Self {
-        let mut needs = Self { expressions, ..Self::default() };
+        let without_account = expressions.iter().map(|expression| expression.datum(&NoGroup).into_value()).collect();
+        let mut needs = Self { expressions, without_account, ..Self::default() };
         let mut needed: BTreeSet<Step> = BTreeSet::new();
         for expression in needs.expressions.clone() {
             needs.look_at(&expression, &mut needed);

@@ -87,6 +87,8 @@ pub fn definitions() -> Definitions {
         ("big_account", "group.ltv > 800 AND group.members >= 2"),
         ("alone_on_pro", "traits.country IS NULL AND group.traits.plan = 'pro' AND group.members < 2"),
         ("in_any_pro", "in_group(group.traits.plan = 'pro' AND group.id <> 'g2')"),
+        ("no_account", "group.id IS NULL AND traits.country IS NULL"),
+        ("small_account", "coalesce(group.ltv, 0) < 100"),
         ("more_than_half", "ltv * 2 > group.ltv"),
     ];
     let ltv = "sum(properties.total) FILTER (WHERE event = 'Order Completed')";

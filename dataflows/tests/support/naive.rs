@@ -387,6 +387,8 @@ fn of_groups(events: &[&Event], groups: &BTreeMap<String, Group>) -> Vec<&'stati
         ("big_account", account.is_some_and(|(_, group)| group.cents > 80_000 && group.members >= 2)),
         ("alone_on_pro", account.is_some_and(|(id, group)| !country && is_pro(id) && group.members < 2)),
         ("in_any_pro", mine.iter().any(|id| is_pro(id) && id != "g2")),
+        ("no_account", account.is_none() && !country),
+        ("small_account", account.is_none_or(|(_, group)| group.cents < 10_000)),
         ("more_than_half", account.is_some_and(|(_, group)| spent(events) * 2 > group.cents)),
     ];
     truths.into_iter().filter(|(_, is_in)| *is_in).map(|(segment, _)| segment).collect()

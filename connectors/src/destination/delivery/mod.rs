@@ -87,7 +87,11 @@ impl Delivery {
                 let Some(message) = lanes.next(Instant::now()) else { break };
                 let this = this.clone();
                 sending.spawn(async move {
-                    let outcome = this.target.send(&message).await;
+                    let outcome = match this.is_pending(&message).await {
+                        Ok(false) => Outcome::Withdrawn,
+                        Ok(true) => this.target.send(&message).await,
+                        Err(error) => Outcome::Retry { reason: error.to_string(), after: None },
+                    };
                     (message, outcome)
                 });
             }
@@ -130,6 +134,11 @@ impl Delivery {
         self.blocking(move |this| this.outbox.pending(&this.destination, after, limit)).await
     }
 
+    async fn is_pending(self: &Arc<Self>, message: &Message) -> Result<bool, OutboxError> {
+        let message = message.clone();
+        self.blocking(move |this| this.outbox.is_pending(&message)).await
+    }
+
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, OutboxError> + Send + 'static,
@@ -163,6 +172,7 @@ impl Delivery {
             Outcome::Delivered => "delivered",
             Outcome::Retry { .. } => "retried",
             Outcome::Dead { .. } => "dead",
+            Outcome::Withdrawn => "withdrawn",
         };
         self.observer.attempted(&self.destination, word, since);
         let noted = {
@@ -171,6 +181,7 @@ impl Delivery {
                 Outcome::Delivered => this.outbox.delivered(&message, now),
                 Outcome::Retry { reason, .. } => this.outbox.failed(&message, &reason, now),
                 Outcome::Dead { reason } => this.outbox.dead(&message, &reason, now),
+                Outcome::Withdrawn => Ok(()),
             };
             self.blocking(note).await
         };
@@ -180,7 +191,7 @@ impl Delivery {
             return;
         }
         match outcome {
-            Outcome::Delivered | Outcome::Dead { .. } => lanes.settle(profile),
+            Outcome::Delivered | Outcome::Dead { .. } | Outcome::Withdrawn => lanes.settle(profile),
             Outcome::Retry { after, .. } => {
                 lanes.retry(profile, Instant::now() + backoff::wait(attempts, after, (self.jitter)()));
             }

@@ -23,6 +23,9 @@ impl Outbox for Memory {
         let from = after.map_or(0, |after| after + 1);
         Ok(pending.range(from..).take(limit).map(|(_, message)| message.clone()).collect())
     }
+    fn is_pending(&self, message: &Message) -> Result<bool, OutboxError> {
+        Ok(self.pending.lock().unwrap().contains_key(&message.sequence))
+    }
     fn delivered(&self, message: &Message, _at: Millis) -> Result<(), OutboxError> {
         if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
             return Err(OutboxError("disk full".to_owned()));

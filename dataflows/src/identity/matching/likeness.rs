@@ -30,6 +30,8 @@ impl Level {
     }
 }
 
+/// Characters that are compared: what two values cost together grows with the square.
+const LONGEST: usize = 100;
 /// From this Jaro–Winkler similarity on texts are close, and alike: what Winkler found good for names of people.
 const CLOSE: f64 = 0.92;
 const ALIKE: f64 = 0.8;
@@ -47,6 +49,7 @@ pub fn normal(likeness: Likeness, text: &str) -> Option<String> {
         }
         Likeness::Date => date(text)?,
     };
+    let normal: String = normal.chars().take(LONGEST).collect();
     (!normal.is_empty()).then_some(normal)
 }
 

@@ -45,6 +45,18 @@ impl<G: GroupValues> Source for Group<'_, G> {
     }
 }
 
+/// No group: nothing is known of it.
+#[derive(Debug)]
+pub(crate) struct NoGroup;
+
+impl Source for NoGroup {
+    type Leaf = CustomerColumn;
+
+    fn read<'a>(&'a self, _column: &'a CustomerColumn) -> Datum<'a> {
+        Datum::Null
+    }
+}
+
 /// What a name behind `group.` stands for.
 pub(super) fn column(registry: &mut Registry, below: &[Step]) -> Result<Typed<CustomerColumn>, String> {
     let leaf = |column, is| Ok(Typed::new(Tree::Leaf(CustomerColumn::Group(column)), is));

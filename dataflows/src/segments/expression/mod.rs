@@ -35,7 +35,7 @@ pub(super) mod aggregate;
 pub(super) use check::{condition, value};
 pub(super) use customer::{Customer, CustomerColumn, CustomerScope, CustomerTree, Registry};
 pub(super) use event::{EventScope, EventTree, OneEvent};
-pub(super) use group::{Group, GroupColumn, take_out};
+pub(super) use group::{Group, GroupColumn, NoGroup, take_out};
 pub(super) use problem::{Position, Problem};
 pub(super) use syntax::Syntax;
 
