@@ -134,3 +134,19 @@ fn an_identity_tells_which_links_hold_it_together_and_which_rules_cut_what() {
     assert_eq!(server.client.get("/v1/identity/why?a=user_id:ada&b=user_id:nobody").error(404), "profile_not_found");
     assert_eq!(server.client.get("/v1/identity/why?a=user_id:ada").error(400), "invalid_parameter");
 }
+
+#[test]
+fn a_customer_with_thousands_of_devices_holds_up_nobody() {
+    let server = Site::new(DEFINITIONS).start();
+    let client = &server.client;
+    let devices = |n: usize| format!("d{n}");
+    let orders: Vec<_> = (0..4_000).map(|n| order(("anonymousId", &devices(n)), 200.0, 1)).collect();
+    client.batches(&orders);
+    let logins: Vec<_> = (0..4_000)
+        .map(|n| json!({ "type": "identify", "anonymousId": devices(n), "traits": { "email": "kiosk@example.com" } }))
+        .collect();
+    let started = std::time::Instant::now();
+    let position = client.batches(&logins);
+    assert_eq!(client.count_at("vip", &position), 1, "all of them are one customer");
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "{:?}", started.elapsed());
+}

@@ -152,6 +152,8 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
         }
         qualified.members.push(Membership { profile, segment, since: since.unwrap_or(clock) });
     }
+    // Of many who become one, those they were are asked once.
+    let mut all_were_in: BTreeMap<(ProfileId, SegmentIndex), bool> = BTreeMap::new();
     for &(profile, segment) in &changes.left {
         if kin.has_moved(profile)
             && let Some(since) = prior.since(profile, segment)?
@@ -166,12 +168,19 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
         for now in kin.successors(profile) {
             still_in = still_in || is_in(now)?;
         }
-        let Some(now) = kin.now(profile) else { continue };
-        let mut all_were_in = true;
-        for before in kin.predecessors(now) {
-            all_were_in = all_were_in && prior.since(before, segment)?.is_some();
-        }
-        if all_were_in && !still_in {
+        let Some(now) = kin.now(profile).filter(|_| !still_in) else { continue };
+        let all_were_in = match all_were_in.get(&(now, segment)) {
+            Some(known) => *known,
+            None => {
+                let mut all = true;
+                for before in kin.predecessors(now) {
+                    all = all && prior.since(before, segment)?.is_some();
+                }
+                all_were_in.insert((now, segment), all);
+                all
+            }
+        };
+        if all_were_in {
             qualified.transitions.insert((now, segment, Transition::Exit));
         }
     }
