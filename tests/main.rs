@@ -17,6 +17,7 @@ mod identity_statements;
 mod identity_rules;
 mod suggestions;
 mod groups;
+mod segments;
 mod clock;
 mod triggers;
 mod check;

@@ -12,6 +12,8 @@ pub mod statements;
 pub mod suggestions;
 pub mod groups;
 pub mod segments;
+pub mod segment_details;
+pub mod preview;
 pub mod operations;
 
 use crate::config::ServerConfig;
@@ -101,6 +103,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         tokens,
         metrics: parts.metrics,
         max_wait: parts.config.http.max_wait,
+        previews: Arc::new(tokio::sync::Semaphore::new(1)),
         streams: Arc::new(tokio::sync::Semaphore::new(parts.config.http.max_streams)),
         shutdown: parts.shutdown,
     });
@@ -124,7 +127,11 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/groups/{group}/members", get(groups::members))
         .route("/v1/segments", get(segments::segments))
         .route("/v1/segments/stream", get(segments::stream))
+        .route("/v1/segments/preview", post(preview::preview))
+        .route("/v1/segments/overlap", get(segment_details::overlap))
         .route("/v1/segments/{id}", get(segments::segment))
+        .route("/v1/segments/{id}/history", get(segment_details::history))
+        .route("/v1/profiles/{profile}/segments/{id}/explain", get(segment_details::explain))
         .route("/v1/segments/{id}/members", get(segments::members))
         .route("/v1/rejected", get(operations::rejected))
         .route("/healthz", get(operations::health))
@@ -205,6 +212,10 @@ async fn relocate(request: Request, next: Next) -> Response {
         segments::segment,
         segments::members,
         segments::stream,
+        preview::preview,
+        segment_details::explain,
+        segment_details::history,
+        segment_details::overlap,
         operations::rejected,
         operations::health,
         operations::ready,

@@ -95,7 +95,7 @@ pub async fn segment(
     Ok(Json(OneSegmentAnswer { segment, epoch: committed.epoch, position }))
 }
 
-fn no_segment(id: &str) -> ApiError {
+pub(super) fn no_segment(id: &str) -> ApiError {
     ApiError::not_found("segment_not_found", format!("there is no segment `{id}`; GET /v1/segments lists them"))
 }
 

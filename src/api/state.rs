@@ -44,6 +44,8 @@ pub struct ApiState {
     pub metrics: PrometheusHandle,
     /// The longest that `timeout_ms=` may ask to wait.
     pub max_wait: Duration,
+    /// Room for previews: one at a time takes all threads.
+    pub previews: Arc<tokio::sync::Semaphore>,
     /// Room for open streams.
     pub streams: Arc<tokio::sync::Semaphore>,
     /// Ends streams at shutdown.

@@ -49,19 +49,22 @@ pub fn backfill(
     let mut chunk = Vec::with_capacity(CHUNK);
     if !new.is_empty() {
         let mut deleted = HashMap::new();
-        store.each_deleted(|id, until| {
+        store.view().each_deleted(|id, until| {
             deleted.insert(id, until.epoch);
             Ok(())
         })?;
-        store.each_event(|epoch, happened| {
+        store.view().each_event(|epoch, happened| {
             if deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
-                return Ok(());
+                return Ok(true);
             }
             // What was an event by the rules of its time may be none by today's.
             if let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) {
                 chunk.push((happened.identifier, event));
             }
-            if chunk.len() < CHUNK { Ok(()) } else { observe(store, plan, &new, now, std::mem::take(&mut chunk)) }
+            if chunk.len() >= CHUNK {
+                observe(store, plan, &new, now, std::mem::take(&mut chunk))?;
+            }
+            Ok(true)
         })?;
     }
     observe(store, plan, &new, now, chunk)?;

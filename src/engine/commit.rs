@@ -3,6 +3,7 @@
 use super::epoch::{Prepared, Work};
 use super::fire::{Cause, Outbox};
 use super::status::Committed;
+use super::tally::{Moves, tally};
 use super::worker::Outputs;
 use super::write::{
     PriorView, segment_id, write_base_facts, write_conflicts, write_groups, write_members, write_owners, write_wakes,
@@ -139,6 +140,21 @@ impl Committer {
                 meta.counts.insert(id.to_owned(), *count);
             }
         }
+        let mut moves: Moves<'_> = changes
+            .counts
+            .keys()
+            .filter_map(|segment| segment_id(&self.plan, *segment))
+            .map(|id| (id, (0, 0)))
+            .collect();
+        for (_, segment, transition) in &qualified.transitions {
+            let Some(id) = segment_id(&self.plan, *segment) else { continue };
+            let (entered, left) = moves.entry(id).or_default();
+            match transition {
+                Transition::Enter => *entered += 1,
+                Transition::Exit => *left += 1,
+            }
+        }
+        tally(&mut batch, &view, &mut meta, &moves)?;
         let mut rejected = prepared.rejected.clone();
         let mut outbox = Outbox::new(self, &view, prepared, changes);
         for (profile, segment, transition) in &qualified.transitions {

@@ -64,7 +64,7 @@ impl Intake {
     ) -> Result<Self, StoreError> {
         let entries = options.cache_entries;
         let mut deleted = HashMap::new();
-        store.each_deleted(|id, until| {
+        store.view().each_deleted(|id, until| {
             deleted.insert(id, until.received_until);
             Ok(())
         })?;

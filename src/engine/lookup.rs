@@ -28,6 +28,8 @@ pub struct Profile {
     pub computed: Map<String, Json>,
     /// Groups that the customer belongs to, the account first.
     pub groups: Vec<ProfileGroup>,
+    /// What expressions read.
+    pub features: Features,
 }
 
 /// A group that a customer belongs to.
@@ -78,7 +80,7 @@ impl Profile {
         let computed = names.zip(evaluation.computed.iter().map(tributary_model::Value::to_json)).collect();
         let traits = merged_traits(identifiers.iter().map(Arc::as_ref));
         identifiers.sort_by_cached_key(|facts| node(rules, facts));
-        Ok(Self { id, identifiers, traits, computed, groups })
+        Ok(Self { id, identifiers, traits, computed, groups, features })
     }
 
     /// The profile in a view.

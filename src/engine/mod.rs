@@ -19,9 +19,11 @@ pub mod lookup;
 pub mod explain;
 pub mod identity_plan;
 pub mod suggestions;
+pub mod preview;
 pub mod commit;
 mod write;
 mod fire;
+pub mod tally;
 mod reconcile;
 pub mod status;
 

@@ -5,7 +5,7 @@
 //! Compaction drops events past the retention from the timeline, and a block once all its events are past it.
 
 use super::keys::{Key, Parts};
-use super::{Batch, Store, StoreError, View};
+use super::{Batch, StoreError, View};
 use bytes::{Buf, BufMut, Bytes};
 use rocksdb::IteratorMode;
 use std::collections::BTreeMap;
@@ -104,25 +104,30 @@ fn event_of(rest: &mut Bytes) -> Option<Happened> {
     Some(Happened { identifier, at, message_id, body })
 }
 
-impl Store {
-    /// Every event, in the order of the epochs.
+impl View<'_> {
+    /// Every event, in the order of the epochs, until `each` gives false.
     ///
     /// # Errors
     /// If one cannot be read, or `each` fails.
     pub fn each_event(
         &self,
-        mut each: impl FnMut(Epoch, Happened) -> Result<(), StoreError>,
+        mut each: impl FnMut(Epoch, Happened) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        for entry in self.db.iterator_cf(self.family(TABLE)?, IteratorMode::Start) {
+        let mut options = rocksdb::ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        let family = self.store.family(TABLE)?;
+        for entry in self.store.db.iterator_cf_opt(family, options, IteratorMode::Start) {
             let (key, block) = entry?;
             let epoch = Parts(&key).number().ok_or(StoreError::Damaged(TABLE))?;
-            events_of(&block)?.into_iter().try_for_each(|event| each(epoch, event))?;
+            for event in events_of(&block)? {
+                if !each(epoch, event)? {
+                    return Ok(());
+                }
+            }
         }
         Ok(())
     }
-}
 
-impl View<'_> {
     /// At most `limit` events of some identifiers, latest first.
     ///
     /// # Errors
@@ -204,7 +209,7 @@ impl Batch<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::store::StoreOptions;
+    use crate::store::{Store, StoreOptions};
 
     fn event(identifier: u128, at: Millis) -> Happened {
         let body = Bytes::from(format!(r#"{{"type":"track","event":"Signed Up","userId":"{identifier}","at":{at}}}"#));
@@ -235,9 +240,9 @@ mod tests {
         let mut walked = Vec::new();
         let walk = |_epoch, event| {
             walked.push(event);
-            Ok(())
+            Ok(true)
         };
-        store.each_event(walk).unwrap();
+        store.view().each_event(walk).unwrap();
         assert_eq!(walked, all);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::keys::{Key, Parts};
 use super::{Batch, Store, StoreError, View};
+use std::collections::BTreeMap;
 use tributary_model::{Millis, ProfileId};
 
 /// (Segment, profile) → since when.
@@ -86,6 +87,46 @@ impl View<'_> {
             Ok((ProfileId::from_bytes(id), since))
         };
         entries.take(limit).map(member).collect()
+    }
+}
+
+impl View<'_> {
+    /// Profiles by the set of these segments that they are in (a bit for each, in their order), of those in any.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn overlap(&self, segments: &[String]) -> Result<BTreeMap<u64, u64>, StoreError> {
+        let mut members = Vec::new();
+        for segment in segments {
+            let prefix = Key::new().text(segment).done();
+            let skip = prefix.len();
+            let entries = self.prefix::<Millis>(TABLE, &prefix, &prefix)?;
+            let ids = entries.map(move |entry| {
+                let id = entry?.0.get(skip..).and_then(|id| id.try_into().ok());
+                id.map(ProfileId::from_bytes).ok_or(StoreError::Damaged(TABLE))
+            });
+            members.push(ids.peekable());
+        }
+        let mut sets = BTreeMap::new();
+        loop {
+            // Members stand in the order of their ids: the smallest that is next in any segment is next of all.
+            let mut first: Option<ProfileId> = None;
+            for ids in &mut members {
+                match ids.peek() {
+                    Some(Ok(id)) => first = first.into_iter().chain([*id]).min(),
+                    Some(Err(_)) => drop(ids.next().transpose()?),
+                    None => {}
+                }
+            }
+            let Some(first) = first else { return Ok(sets) };
+            let mut set = 0u64;
+            for (bit, ids) in members.iter_mut().enumerate() {
+                if ids.next_if(|id| id.as_ref().is_ok_and(|id| *id == first)).is_some() {
+                    set |= 1 << bit;
+                }
+            }
+            *sets.entry(set).or_default() += 1;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Table `meta`: where the state stands. Written with every epoch, so it is never ahead of or behind the rest.
 
+use super::counts::Row;
 use super::{Batch, Store, StoreError, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Meta {
     pub positions: BTreeMap<String, Position>,
     /// Members of each segment, by id.
     pub counts: BTreeMap<String, i64>,
+    /// What happened to segments in the last minute in which something did, with when it began.
+    pub minutes: BTreeMap<String, (Millis, Row)>,
     /// Profiles there are.
     pub profiles: i64,
     /// The next number in the outbox.

@@ -13,6 +13,7 @@ pub mod groups;
 pub mod moves;
 pub mod conflicts;
 pub mod members;
+pub mod counts;
 pub mod timers;
 pub mod wakes;
 pub mod seen;
@@ -82,7 +83,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 26] = [
+const TABLES: [&str; 27] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
@@ -99,6 +100,7 @@ const TABLES: [&str; 26] = [
     members::TABLE,
     members::BY_PROFILE,
     members::FORMER,
+    counts::TABLE,
     timers::TABLE,
     wakes::TABLE,
     seen::TABLE,
@@ -176,6 +178,9 @@ impl Store {
             }
             if table == moves::TABLE {
                 family.set_compaction_filter("moves age", age(options.history_retention_ms, moves::made_at));
+            }
+            if table == counts::TABLE {
+                family.set_compaction_filter("segment history age", age(counts::KEPT_MS, counts::ages_at));
             }
             if table == rejected::TABLE {
                 family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));
@@ -365,6 +370,26 @@ impl View<'_> {
         if let Some(end) = keys::after_prefix(prefix) {
             options.set_iterate_upper_bound(end);
         }
+        let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
+        let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, mode);
+        Ok(entries.map(move |entry| {
+            let (key, value) = entry?;
+            let value = decode(table, &value)?;
+            Ok((key, value))
+        }))
+    }
+
+    /// Entries from `start` on, before `end` if it is named.
+    fn range<'v, T: DeserializeOwned + 'v>(
+        &'v self,
+        table: &'static str,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> Result<impl Iterator<Item = Result<Entry<T>, StoreError>> + 'v, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        options.set_readahead_size(2 << 20);
+        end.into_iter().for_each(|end| options.set_iterate_upper_bound(end.to_vec()));
         let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
         let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, mode);
         Ok(entries.map(move |entry| {

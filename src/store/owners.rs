@@ -1,7 +1,8 @@
 //! Table `owners`: identifier → the profile that has it; and `identifiers`: (profile, identifier), the other way.
 
 use super::keys::{Key, Parts};
-use super::{Batch, Store, StoreError, View};
+use super::{Batch, Store, StoreError, View, facts};
+use tributary_dataflows::profile::IdentifierFacts;
 use tributary_model::{IdentifierId, ProfileId};
 
 /// Identifier → profile.
@@ -54,6 +55,41 @@ impl View<'_> {
             let ids = parts.id().zip(parts.id()).ok_or(StoreError::Damaged(IDENTIFIERS))?;
             if !each(ProfileId::from_bytes(ids.0), IdentifierId::from_bytes(ids.1))? {
                 break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    /// Facts and owner of the identifiers from one on, before another if one is named, in order, until `each` gives false.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_owned(
+        &self,
+        from: IdentifierId,
+        before: Option<IdentifierId>,
+        mut each: impl FnMut(IdentifierId, &IdentifierFacts, ProfileId) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let end = before.map(|before| before.to_bytes());
+        let mut owners = self.range::<ProfileId>(TABLE, &from.to_bytes(), end.as_ref().map(<[u8; 16]>::as_slice))?;
+        let mut owner = owners.next().transpose()?;
+        for entry in
+            self.range::<IdentifierFacts>(facts::TABLE, &from.to_bytes(), end.as_ref().map(<[u8; 16]>::as_slice))?
+        {
+            let (key, facts) = entry?;
+            // Both stand in the order of the identifiers; one may be there without the other.
+            while owner.as_ref().is_some_and(|(owned, _)| *owned < key) {
+                owner = owners.next().transpose()?;
+            }
+            if let Some((owned, profile)) = &owner
+                && *owned == key
+            {
+                let bytes = key.as_ref().try_into().map_err(|_| StoreError::Damaged(facts::TABLE))?;
+                if !each(IdentifierId::from_bytes(bytes), &facts, *profile)? {
+                    break;
+                }
             }
         }
         Ok(())

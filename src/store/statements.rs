@@ -79,6 +79,22 @@ impl View<'_> {
         self.get(DELETED, &identifier.to_bytes())
     }
 
+    /// Every identifier that was deleted.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_deleted(
+        &self,
+        mut each: impl FnMut(IdentifierId, Deleted) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.prefix::<Deleted>(DELETED, &[], &[])? {
+            let (key, deleted) = entry?;
+            let bytes = key.as_ref().try_into().map_err(|_| StoreError::Damaged(DELETED))?;
+            each(IdentifierId::from_bytes(bytes), deleted)?;
+        }
+        Ok(())
+    }
+
     /// At most `limit` statements, latest first, with numbers below `before`.
     ///
     /// # Errors
@@ -108,20 +124,6 @@ impl Store {
             let (one, other) = parts.id().zip(parts.id()).ok_or(StoreError::Damaged(TABLE))?;
             let ends = (IdentifierId::from_bytes(one), IdentifierId::from_bytes(other));
             if ends.0 < ends.1 { each(ends, standing) } else { Ok(()) }
-        })
-    }
-
-    /// Every identifier that was deleted.
-    ///
-    /// # Errors
-    /// If one cannot be read, or `each` fails.
-    pub fn each_deleted(
-        &self,
-        mut each: impl FnMut(IdentifierId, Deleted) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        self.scan(DELETED, |key, deleted| {
-            let bytes = key.try_into().map_err(|_| StoreError::Damaged(DELETED))?;
-            each(IdentifierId::from_bytes(bytes), deleted)
         })
     }
 }

@@ -124,6 +124,14 @@ impl Client {
         self.post_bytes(path, body.to_string())
     }
 
+    /// Posts JSON with the read token.
+    #[track_caller]
+    pub(crate) fn read_post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        let body = body.to_string().into_bytes();
+        self.request(Method::POST, path, As::Bearer(READ_TOKEN), &headers, body).unwrap()
+    }
+
     /// Posts JSON with the admin token.
     #[track_caller]
     pub(crate) fn admin(&self, path: &str, body: &Value) -> Answer {

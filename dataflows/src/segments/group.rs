@@ -71,6 +71,10 @@ impl GroupProgram {
         });
     }
 
+    pub(super) fn expression(&self, index: usize) -> Option<&CustomerTree> {
+        self.expressions.get(index)
+    }
+
     /// How many expressions there are; without any, nothing has to be known of groups.
     pub fn len(&self) -> usize {
         self.expressions.len()

@@ -5,8 +5,10 @@ mod order;
 mod program;
 mod group;
 mod run;
+mod explain;
 pub mod membership;
 
+pub use explain::Explained;
 pub use expression::aggregate::{Aggregate, AggregateFunction, Window};
 pub use group::{GroupEvaluation, GroupProgram, GroupValues};
 pub use program::{

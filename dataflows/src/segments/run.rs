@@ -66,6 +66,14 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
+    pub(super) fn computed(&self) -> &[Value] {
+        &self.computed
+    }
+
+    pub(super) fn segments(&self) -> &[bool] {
+        &self.segments
+    }
+
     pub(super) fn is_in(&self, segment: usize) -> bool {
         self.segments.get(segment).copied().unwrap_or(false)
     }
@@ -148,6 +156,35 @@ impl Program {
         steps.extend(found.into_iter().filter_map(|place| self.steps.get(place)));
     }
 
+    /// The steps that one needs, and last itself, in order.
+    pub(super) fn needed_by(&self, step: Step) -> Vec<Step> {
+        let mut open: Vec<usize> = self.readers.places.get(&step).copied().into_iter().collect();
+        let mut needed = std::collections::BTreeSet::new();
+        while let Some(place) = open.pop() {
+            if needed.insert(place) {
+                open.extend(self.readers.needs.get(place).into_iter().flatten());
+            }
+        }
+        needed.into_iter().filter_map(|place| self.steps.get(place).copied()).collect()
+    }
+
+    /// The computed traits, by name, and the segments, by id, that a segment needs, and itself.
+    pub fn needs(&self, segment: usize) -> (Vec<&str>, Vec<&str>) {
+        let (mut traits, mut segments) = (Vec::new(), Vec::new());
+        for step in self.needed_by(Step::Segment(segment)) {
+            match step {
+                Step::Computed(index) => traits.extend(self.computed.get(index).map(|found| found.name.as_str())),
+                Step::Segment(index) => segments.extend(self.segments.get(index).map(|found| found.id.as_str())),
+            }
+        }
+        (traits, segments)
+    }
+
+    /// What tells whether customers are in one segment, running no more than it needs.
+    pub fn only(&self, segment: usize) -> OneSegment<'_> {
+        OneSegment { program: self, segment, steps: self.needed_by(Step::Segment(segment)), scratch: self.scratch() }
+    }
+
     /// Whether any definition reads the clock.
     pub fn reads_clock(&self) -> bool {
         !self.readers.clocked.is_empty()
@@ -164,5 +201,22 @@ impl Program {
         let steps = self.readers.clocked.iter().filter_map(|place| self.steps.get(*place));
         let expressions = steps.filter_map(|step| self.expression(*step));
         expressions.filter_map(|expression| expression.next_change(&customer, profile.now())).min()
+    }
+}
+
+/// Tells of one customer after the other whether they are in one segment.
+#[derive(Debug)]
+pub struct OneSegment<'p> {
+    program: &'p Program,
+    segment: usize,
+    steps: Vec<Step>,
+    scratch: Scratch,
+}
+
+impl OneSegment<'_> {
+    /// Whether this customer is in it.
+    pub fn has(&mut self, profile: &impl ProfileValues) -> bool {
+        self.program.run_steps(&self.steps, profile, &mut self.scratch);
+        self.scratch.is_in(self.segment)
     }
 }

@@ -38,6 +38,7 @@ pub(super) use event::{EventScope, EventTree, OneEvent};
 pub(super) use group::{Group, GroupColumn, NoGroup, take_out};
 pub(super) use problem::{Position, Problem};
 pub(super) use syntax::Syntax;
+pub(super) use tree::{Test, Tree};
 
 #[cfg(test)]
 mod tests;

@@ -122,6 +122,57 @@ impl<L> Tree<L> {
     parts!(parts, iter, as_deref);
     parts!(parts_mut, iter_mut, as_deref_mut, mut);
 
+    /// The same tree over other leaves.
+    pub(crate) fn map<M>(&self, to: &impl Fn(&L) -> M) -> Tree<M> {
+        let one = |tree: &Self| tree.map(to);
+        let boxed = |tree: &Self| Box::new(tree.map(to));
+        let pair = |pair: &(Self, Self)| Box::new((pair.0.map(to), pair.1.map(to)));
+        let list = |list: &[Self]| list.iter().map(one).collect::<Vec<_>>();
+        match self {
+            Self::Constant(value) => Tree::Constant(value.clone()),
+            Self::Interval(length_ms) => Tree::Interval(*length_ms),
+            Self::Leaf(leaf) => Tree::Leaf(to(leaf)),
+            Self::Negate(inner) => Tree::Negate(boxed(inner)),
+            Self::Arithmetic(operator, both) => Tree::Arithmetic(*operator, pair(both)),
+            Self::Shift { at, by, back } => Tree::Shift { at: boxed(at), by: boxed(by), back: *back },
+            Self::Elapsed(both) => Tree::Elapsed(pair(both)),
+            Self::Concat(parts) => Tree::Concat(list(parts)),
+            Self::Apply(function, arguments) => Tree::Apply(function.clone(), list(arguments)),
+            Self::Case { subject, branches, otherwise } => Tree::Case {
+                subject: subject.as_deref().map(boxed),
+                branches: branches.iter().map(|(when, then)| (one(when), one(then))).collect(),
+                otherwise: boxed(otherwise),
+            },
+            Self::Coalesce(choices) => Tree::Coalesce(list(choices)),
+            Self::NullIf(both) => Tree::NullIf(pair(both)),
+            Self::Test(test) => Tree::test(match &**test {
+                Test::Not(inner) => Test::Not(one(inner)),
+                Test::All(conditions) => Test::All(list(conditions)),
+                Test::Any(conditions) => Test::Any(list(conditions)),
+                Test::Compare(comparison, left, right) => Test::Compare(*comparison, one(left), one(right)),
+                Test::Is { subject, what, negated } => {
+                    Test::Is { subject: one(subject), what: *what, negated: *negated }
+                }
+                Test::Distinct { left, right, negated } => {
+                    Test::Distinct { left: one(left), right: one(right), negated: *negated }
+                }
+                Test::In { subject, list: of, negated } => {
+                    Test::In { subject: one(subject), list: list(of), negated: *negated }
+                }
+                Test::Between { subject, low, high, negated } => {
+                    Test::Between { subject: one(subject), low: one(low), high: one(high), negated: *negated }
+                }
+                Test::Like { subject, pattern, negated } => {
+                    Test::Like { subject: one(subject), pattern: pattern.clone(), negated: *negated }
+                }
+                Test::StartsWith(text, start) => Test::StartsWith(one(text), one(start)),
+                Test::Quantified { comparison, subject, list, all } => {
+                    Test::Quantified { comparison: *comparison, subject: one(subject), list: one(list), all: *all }
+                }
+            }),
+        }
+    }
+
     /// Shows every leaf.
     pub(crate) fn each_leaf(&self, each: &mut impl FnMut(&L)) {
         let mut open = vec![self];

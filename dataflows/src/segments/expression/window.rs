@@ -44,6 +44,11 @@ impl Window {
         }
     }
 
+    /// Whether an event of some time counts at `now`.
+    pub fn holds(&self, at: Millis, now: Millis) -> bool {
+        self.expires(self.bucket(at)) > now
+    }
+
     /// When a bucket has left the window.
     pub fn expires(&self, bucket: i64) -> Millis {
         match &self.0 {

@@ -62,7 +62,7 @@ impl Customer {
         events.sort_by_key(|event| (event.timestamp, event.message_id));
         let mut values = Values { traits: program.trait_paths.iter().map(at_path).collect(), ..Values::default() };
         for aggregate in &program.aggregates {
-            let counts = |at| aggregate.window.as_ref().is_none_or(|window| window.expires(window.bucket(at)) > MARCH);
+            let counts = |at| aggregate.window.as_ref().is_none_or(|window| window.holds(at, MARCH));
             let seen = events.iter().filter(|event| counts(event.timestamp));
             let observed: Vec<Value> = seen.filter_map(|event| aggregate.observe(event)).collect();
             let numbers = observed.iter().filter_map(|value| match value {
