@@ -31,6 +31,9 @@ pub struct ProfileAnswer {
     /// Computed traits.
     #[schema(value_type = Object)]
     computed: Map<String, Value>,
+    /// Those of them that are estimates: they count more different values than are kept (512 for each identifier).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    estimates: Vec<String>,
     /// The groups that the customer belongs to; the first is the account, which `group.…` means in expressions.
     groups: Vec<GroupAnswer>,
     /// The segments that the customer is in.
@@ -85,6 +88,7 @@ pub async fn profile(
             first_seen: format_millis(facts.first_seen),
             last_seen: format_millis(facts.last_seen),
         });
+        let estimates = state.plan.estimates(&profile.features).into_iter().map(str::to_owned).collect();
         let segments = view.memberships(id)?.into_iter();
         let groups = profile.groups.into_iter().map(|group| GroupAnswer {
             id: group.id,
@@ -97,6 +101,7 @@ pub async fn profile(
             identifiers: identifiers.collect(),
             traits: profile.traits,
             computed: profile.computed,
+            estimates,
             groups: groups.collect(),
             segments: segments.map(|(id, since)| MembershipAnswer { id, since: format_millis(since) }).collect(),
             epoch,

@@ -16,6 +16,10 @@ pub const IDENTIFIER_CHARS: usize = 500;
 pub const JSON_DEPTH: usize = 32;
 /// Traits that one identifier keeps: Segment Unify's 300.
 pub const TRAITS_PER_IDENTIFIER: usize = 300;
+/// Different values that one identifier's `count(DISTINCT …)` keeps: exact up to so many, then an estimate of 4 % error.
+pub const DISTINCT_VALUES: usize = 512;
+/// Values that one identifier's `mode(…)` counts; of more the least frequent are forgotten.
+pub const FREQUENT_VALUES: usize = 256;
 /// Groups that one identifier keeps: who is in more is no member of them but their robot.
 pub const GROUPS_PER_IDENTIFIER: usize = 100;
 /// An event may be dated at most this far after its arrival: a clock that is a day off is a broken clock.

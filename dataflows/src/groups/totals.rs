@@ -55,12 +55,8 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn picked(&self, slot: Slot, pick: Pick) -> Value {
-        let values = self.total.valued.get(&slot);
-        let picked = values.and_then(|values| match pick {
-            Pick::First => values.first_key_value(),
-            Pick::Last | Pick::Additive => values.last_key_value(),
-        });
-        picked.map(|((_, _, value), _)| value.clone()).unwrap_or_default()
+        let values = self.total.valued.get(&slot).into_iter().flatten();
+        pick.of(values.map(|((at, tie, value), copies)| (*at, *tie, value, *copies)))
     }
 }
 
@@ -77,7 +73,7 @@ impl ProfileValues for Read<'_> {
     }
 
     fn value(&self, slot: usize) -> Value {
-        let pick = self.slots.picks.get(slot).copied().unwrap_or(Pick::Last);
+        let pick = self.slots.picks.get(slot).copied().unwrap_or(Pick::Additive);
         self.picked(self.slots.aggregate(slot), pick)
     }
 

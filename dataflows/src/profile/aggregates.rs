@@ -1,9 +1,11 @@
 //! One aggregate of one identifier: what is stored of it, and what an event changes.
 
+use super::distinct::{Sample, count_more};
 use super::features::{Features, Slot, Valued, to_sum};
 use super::windows::Buckets;
 use crate::segments::{Aggregate, AggregateFunction};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tributary_model::{MessageId, Millis, Value};
 
 /// A value with when it was said. Sorts by time, then by message id, then by value.
@@ -31,6 +33,10 @@ pub enum Partial {
     Smallest(Said),
     /// Of max and last.
     Largest(Said),
+    /// Of count(DISTINCT …).
+    Distinct(Sample),
+    /// Of mode: how often each value.
+    Frequent(BTreeMap<Value, u32>),
 }
 
 impl Partial {
@@ -43,6 +49,8 @@ impl Partial {
             (AggregateFunction::Max, value) => Self::Largest(Said { at: 0, tie: MessageId::default(), value }),
             (AggregateFunction::First, value) => Self::Smallest(Said { at, tie, value }),
             (AggregateFunction::Last, value) => Self::Largest(Said { at, tie, value }),
+            (AggregateFunction::Distinct, value) => Self::Distinct(Sample::of(&value)),
+            (AggregateFunction::Mode, value) => Self::Frequent(BTreeMap::from([(value, 1)])),
         })
     }
 
@@ -55,6 +63,8 @@ impl Partial {
             }
             (Self::Smallest(held), Self::Smallest(said)) if said < held => *held = said.clone(),
             (Self::Largest(held), Self::Largest(said)) if said > held => *held = said.clone(),
+            (Self::Distinct(held), Self::Distinct(more)) => held.merge(more),
+            (Self::Frequent(held), Self::Frequent(more)) => count_more(held, more),
             // Two of different kinds never meet: one aggregate has one kind, since its id names its function.
             _ => {}
         }
@@ -67,6 +77,31 @@ impl Partial {
                 let Said { at, tie, value } = said.clone();
                 to.hold(Valued { slot, at, tie, value, copies: times });
             }
+            Self::Distinct(Sample { threshold, hashes }) => {
+                // Hashes stand at time zero, thresholds behind them.
+                let hold = |to: &mut Features, at, hash: u64| {
+                    to.hold(Valued { slot, at, tie: MessageId(hash.into()), value: Value::Null, copies: times });
+                };
+                hashes.iter().for_each(|hash| hold(to, 0, *hash));
+                if *threshold < u64::MAX {
+                    hold(to, 1, *threshold);
+                }
+            }
+            Self::Frequent(counts) => {
+                for (value, count) in counts {
+                    let copies = times.saturating_mul(i32::try_from(*count).unwrap_or(i32::MAX));
+                    to.hold(Valued { slot, at: 0, tie: MessageId::default(), value: value.clone(), copies });
+                }
+            }
+        }
+    }
+
+    /// How many values it holds.
+    fn values(&self) -> usize {
+        match self {
+            Self::Additive { .. } | Self::Smallest(_) | Self::Largest(_) => 1,
+            Self::Distinct(sample) => sample.hashes.len(),
+            Self::Frequent(counts) => counts.len(),
         }
     }
 }
@@ -142,11 +177,11 @@ impl AggregateState {
         }
     }
 
-    /// How many partials it holds.
-    pub fn partials(&self) -> usize {
+    /// How many values it holds.
+    pub fn values(&self) -> usize {
         match self {
-            Self::All(_) => 1,
-            Self::Window(buckets) => buckets.iter().len(),
+            Self::All(partial) => partial.values(),
+            Self::Window(buckets) => buckets.iter().map(|(_, partial)| partial.values()).sum(),
         }
     }
 

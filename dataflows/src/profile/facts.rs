@@ -142,7 +142,7 @@ impl IdentifierFacts {
     /// How many values these facts hold: about a dozen bytes each, when they are stored.
     pub fn values(&self) -> usize {
         let of_groups: usize = self.groups.values().map(|group| 1 + group.traits.len()).sum();
-        self.traits.len() + of_groups + self.aggregates.iter().map(|(_, state)| state.partials()).sum::<usize>()
+        self.traits.len() + of_groups + self.aggregates.iter().map(|(_, state)| state.values()).sum::<usize>()
     }
 
     /// Takes in an event that belongs to this identifier; adds what changed to `change`.

@@ -5,6 +5,7 @@
 //! numbers do. What does not add (latest trait, min, max, first, last) is held as a multiset of each
 //! identifier's one current value: multisets add too, and the answer is read off the sum.
 
+use super::distinct;
 use crate::segments::ProfileValues;
 use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use rust_decimal::Decimal;
@@ -113,6 +114,11 @@ impl Features {
         self
     }
 
+    /// Whether what is counted in a slot is an estimate.
+    pub(super) fn is_estimate(&self, slot: Slot) -> bool {
+        self.slot_values(slot).last().is_some_and(|last| last.at > 0)
+    }
+
     /// The values of one slot, earliest first.
     fn slot_values(&self, slot: Slot) -> &[Valued] {
         let start = self.valued.partition_point(|entry| entry.slot < slot);
@@ -213,6 +219,40 @@ pub enum Pick {
     First,
     /// The latest, or the largest.
     Last,
+    /// How many different ones there are.
+    Distinct,
+    /// The one that stands there most often.
+    Mode,
+}
+
+impl Pick {
+    /// What is read off values that stand in order, each with when it was said, its tie-break, and how often it stands there.
+    pub(crate) fn of<'v>(
+        self,
+        mut values: impl DoubleEndedIterator<Item = (Millis, MessageId, &'v Value, i64)>,
+    ) -> Value {
+        match self {
+            Self::Additive => Value::Null,
+            Self::First => values.next().map(|(.., value, _)| value.clone()).unwrap_or_default(),
+            Self::Last => values.next_back().map(|(.., value, _)| value.clone()).unwrap_or_default(),
+            Self::Distinct => {
+                let hash = |tie: MessageId| u64::try_from(tie.0).unwrap_or(u64::MAX);
+                let (mut hashes, mut threshold) = (Vec::new(), u64::MAX);
+                for (at, tie, ..) in values {
+                    match at {
+                        0 => hashes.push(hash(tie)),
+                        _ => threshold = threshold.min(hash(tie)),
+                    }
+                }
+                let below = hashes.iter().filter(|hash| **hash < threshold).count() as u64;
+                Value::Number(Decimal::from(distinct::estimate(below, threshold)))
+            }
+            Self::Mode => {
+                let most = values.max_by_key(|(.., value, copies)| (*copies, std::cmp::Reverse(*value)));
+                most.map(|(.., value, _)| value.clone()).unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// The layout of slots: each aggregate's slot is its index; traits follow, then what is read of groups, then the rest.
@@ -289,12 +329,8 @@ impl ProfileValues for FeatureValues<'_> {
 
     fn value(&self, slot: usize) -> Value {
         let values = self.features.slot_values(self.slots.aggregate(slot));
-        let picked = match self.slots.picks.get(slot) {
-            Some(Pick::First) => values.first(),
-            Some(Pick::Last) => values.last(),
-            Some(Pick::Additive) | None => None,
-        };
-        picked.map(|entry| entry.value.clone()).unwrap_or_default()
+        let pick = self.slots.picks.get(slot).copied().unwrap_or(Pick::Additive);
+        pick.of(values.iter().map(|entry| (entry.at, entry.tie, &entry.value, i64::from(entry.copies))))
     }
 
     fn account(&self, index: usize) -> Value {

@@ -1,6 +1,7 @@
 //! What is known of a customer: facts per identifier, and their sum.
 
 pub mod windows;
+pub mod distinct;
 pub mod aggregates;
 pub mod features;
 pub mod plan;

@@ -35,6 +35,8 @@ impl Plan {
             AggregateFunction::Count | AggregateFunction::Sum => Pick::Additive,
             AggregateFunction::Min | AggregateFunction::First => Pick::First,
             AggregateFunction::Max | AggregateFunction::Last => Pick::Last,
+            AggregateFunction::Distinct => Pick::Distinct,
+            AggregateFunction::Mode => Pick::Mode,
         });
         let (traits, groups) = (program.trait_paths.len(), program.groups.len());
         let without_account = program.groups.without_account.clone();
@@ -130,6 +132,16 @@ impl Plan {
     /// All computed traits and memberships of a customer with these features at some time.
     pub fn evaluate(&self, features: &Features, now: Millis) -> Evaluation {
         self.program.evaluate(&self.values(features, now))
+    }
+
+    /// The computed traits that are estimates for a customer with these features, by name: they count more different values
+    /// than are kept.
+    pub fn estimates(&self, features: &Features) -> Vec<&str> {
+        let is_estimate = |(slot, pick): (usize, &Pick)| {
+            (*pick == Pick::Distinct && features.is_estimate(self.slots.aggregate(slot))).then_some(slot)
+        };
+        let slots: Vec<usize> = self.slots.picks.iter().enumerate().filter_map(is_estimate).collect();
+        if slots.is_empty() { Vec::new() } else { self.program.computed_from(&slots) }
     }
 
     /// Features as expressions read them at some time.

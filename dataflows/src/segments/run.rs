@@ -180,6 +180,21 @@ impl Program {
         (traits, segments)
     }
 
+    /// The computed traits that read any of these aggregates, also through others.
+    pub fn computed_from(&self, aggregates: &[usize]) -> Vec<&str> {
+        let slots: Vec<Slot> = aggregates.iter().map(|index| *index as Slot).collect();
+        let mut open: Vec<usize> =
+            slots.iter().filter_map(|slot| self.readers.by_slot.get(slot)).flatten().copied().collect();
+        let mut found = std::collections::BTreeSet::new();
+        while let Some(place) = open.pop() {
+            if found.insert(place) {
+                open.extend(self.readers.readers.get(place).into_iter().flatten());
+            }
+        }
+        let steps = found.into_iter().filter_map(|place| self.steps.get(place)?.computed());
+        steps.filter_map(|index| self.computed.get(index)).map(|computed| computed.name.as_str()).collect()
+    }
+
     /// What tells whether customers are in one segment, running no more than it needs.
     pub fn only(&self, segment: usize) -> OneSegment<'_> {
         OneSegment { program: self, segment, steps: self.needed_by(Step::Segment(segment)), scratch: self.scratch() }

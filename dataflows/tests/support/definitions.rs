@@ -70,6 +70,8 @@ pub fn definitions() -> Definitions {
             "max(timestamp) FILTER (WHERE event = 'Checkout Started') \
              > coalesce(max(timestamp) FILTER (WHERE event = 'Order Completed'), TIMESTAMP 'epoch')",
         ),
+        ("varied", "count(DISTINCT properties.total) FILTER (WHERE timestamp > now() - INTERVAL '1 day') >= 3"),
+        ("browser", "mode(event) = 'Product Viewed' AND count(DISTINCT event) > 1"),
         ("small_first", "first(properties.total) FILTER (WHERE event = 'Order Completed') < 100"),
         ("big_last", "last(properties.total) FILTER (WHERE event = 'Order Completed') > 200"),
         (

@@ -22,6 +22,10 @@ pub enum AggregateFunction {
     First,
     /// The value of the latest event that has one; ties by message id.
     Last,
+    /// How many different values.
+    Distinct,
+    /// The most frequent value; of several, the smallest.
+    Mode,
 }
 
 impl Display for AggregateFunction {
@@ -33,6 +37,8 @@ impl Display for AggregateFunction {
             Self::Max => "max",
             Self::First => "first",
             Self::Last => "last",
+            Self::Distinct => "count",
+            Self::Mode => "mode",
         })
     }
 }
@@ -116,7 +122,10 @@ struct Canonical<'a> {
 impl Display for Canonical<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.argument {
-            Some(argument) => write!(f, "{}({argument})", self.function)?,
+            Some(argument) => {
+                let distinct = if self.function == AggregateFunction::Distinct { "DISTINCT " } else { "" };
+                write!(f, "{}({distinct}{argument})", self.function)?;
+            }
             None => write!(f, "{}(*)", self.function)?,
         }
         let window = self.window;

@@ -202,13 +202,15 @@ impl<'a> Converter<'a> {
         if function.null_treatment.is_some() {
             return Err(format!("{name}(x) leaves NULLs out by itself; remove IGNORE NULLS or RESPECT NULLS"));
         }
+        let mut distinct = false;
         let arguments = match &function.args {
             FunctionArguments::None => Arguments::List(Vec::new()),
             FunctionArguments::Subquery(_) => return Err("a query cannot stand in an expression; remove it".to_owned()),
             FunctionArguments::List(list) => {
-                if list.duplicate_treatment.is_some_and(|treatment| treatment.to_string() == "DISTINCT") {
+                distinct = list.duplicate_treatment.is_some_and(|treatment| treatment.to_string() == "DISTINCT");
+                if distinct && !matches!(name.as_str(), "count" | "min" | "max") {
                     return Err(format!(
-                        "{name}(DISTINCT …) is not available; write {name}(…), which counts each event"
+                        "DISTINCT stands in count(DISTINCT x); write {name}(x), which takes each event"
                     ));
                 }
                 if !list.clauses.is_empty() {
@@ -221,7 +223,7 @@ impl<'a> Converter<'a> {
             }
         };
         let filter = function.filter.as_deref().map(|filter| self.boxed(filter));
-        Ok(Call { name, arguments, filter })
+        Ok(Call { name, arguments, distinct, filter })
     }
 
     fn arguments(&mut self, name: &str, list: &[FunctionArg]) -> Result<Arguments, String> {

@@ -257,7 +257,7 @@ impl CustomerScope<'_> {
         let name = call.name.as_str();
         let before = problems.len();
         let argument = match &call.arguments {
-            Arguments::Star if name == "count" => None,
+            Arguments::Star if name == "count" && !call.distinct => None,
             Arguments::Star => return Err(format!("`*` stands only in count(*); write {name}(properties.total)")),
             Arguments::List(list) => match list.as_slice() {
                 [argument] => {
@@ -287,6 +287,8 @@ impl CustomerScope<'_> {
         }
         let is = argument.as_ref().map_or(Type::Bool, |argument| argument.is);
         let (function, is) = match name {
+            "count" if call.distinct => (AggregateFunction::Distinct, Type::Number),
+            "mode" => (AggregateFunction::Mode, is),
             "count" => (AggregateFunction::Count, Type::Number),
             "sum" | "avg" => (AggregateFunction::Sum, Type::Number),
             "min" => (AggregateFunction::Min, is),

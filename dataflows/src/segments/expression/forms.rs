@@ -43,7 +43,7 @@ pub(super) fn form(converter: &mut Converter<'_>, expression: &Expr) -> Option<R
 }
 
 fn call(name: &str, arguments: Vec<Syntax>) -> Kind {
-    Kind::Call(Call { name: name.to_owned(), arguments: Arguments::List(arguments), filter: None })
+    Kind::Call(Call { name: name.to_owned(), arguments: Arguments::List(arguments), distinct: false, filter: None })
 }
 
 fn literal(beside: Option<&Syntax>, value: Value) -> Syntax {

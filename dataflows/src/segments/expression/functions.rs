@@ -3,7 +3,7 @@
 use super::problem::suggestion;
 
 /// Every function, those of events first.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 35] = [
     "count",
     "sum",
     "avg",
@@ -11,6 +11,7 @@ const NAMES: [&str; 34] = [
     "max",
     "first",
     "last",
+    "mode",
     "in_segment",
     "in_group",
     "coalesce",
@@ -41,7 +42,7 @@ const NAMES: [&str; 34] = [
 ];
 
 /// Functions of other dialects with what does the same here.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("ifnull", "coalesce(a, b)"),
     ("nvl", "coalesce(a, b)"),
     ("isnull", "a IS NULL"),
@@ -57,6 +58,9 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("localtimestamp", "now()"),
     ("current_date", "date_trunc('day', now())"),
     ("getdate", "now()"),
+    ("count_distinct", "count(DISTINCT a)"),
+    ("approx_count_distinct", "count(DISTINCT a)"),
+    ("most_frequent", "mode(a)"),
 ];
 
 /// What is said of a function that there is not.
@@ -70,7 +74,7 @@ pub(super) fn unknown(name: &str) -> String {
 
 /// Whether a function reads many events and gives one value.
 pub(super) fn is_aggregate(name: &str) -> bool {
-    matches!(name, "count" | "sum" | "avg" | "min" | "max" | "first" | "last" | "first_value" | "last_value")
+    matches!(name, "count" | "sum" | "avg" | "min" | "max" | "first" | "last" | "first_value" | "last_value" | "mode")
 }
 
 /// What is said of `now()` in a FILTER wherever it is not the edge of a window.

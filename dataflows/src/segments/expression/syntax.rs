@@ -117,6 +117,8 @@ pub(crate) struct Call {
     /// In lower case.
     pub(crate) name: String,
     pub(crate) arguments: Arguments,
+    /// Whether each value counts once.
+    pub(crate) distinct: bool,
     pub(crate) filter: Option<Box<Syntax>>,
 }
 

@@ -21,6 +21,12 @@ fn aggregates_of_all_time() {
     check(&format!("first_value(event) {ORDERS}"), json!("Order Completed"));
     check("last_value(event)", json!("Checkout Started"));
     check("min(timestamp) = first(timestamp)", json!(true));
+    check("count(DISTINCT event)", json!(2));
+    check("count(DISTINCT properties.missing)", json!(0));
+    check(&format!("count(DISTINCT properties.total) {ORDERS}"), json!(3));
+    check("mode(event)", json!("Order Completed"));
+    check("mode(properties.missing)", json!(null));
+    check("max(DISTINCT length(event))", json!(16));
     check("max(timestamp)", json!("2026-03-01T00:00:00.000Z"));
     check("max(length(event))", json!(16));
     check("sum(properties.total * 2) FILTER (WHERE properties.total > 20)", json!(300));
@@ -114,6 +120,8 @@ fn a_canonical_text_means_what_it_was_made_of() {
         "count(*) FILTER (WHERE name IS DISTINCT FROM event AND (properties.a = properties.b) = TRUE)",
         "count(*) FILTER (WHERE (properties.a OR properties.b) AND properties.c IS NULL AND timestamp > now() - INTERVAL '30 days')",
         "last(NULL)",
+        "count(DISTINCT lower(properties.sku)) FILTER (WHERE event = 'A')",
+        "mode(extract('hour', timestamp, 'Europe/Berlin')) FILTER (WHERE timestamp >= date_trunc('month', now()))",
     ] {
         let canonical = |text: &str| {
             let errors = |errors| panic!("{text}: {errors:?}");

@@ -76,8 +76,8 @@ fn sql_that_is_not_of_the_language() {
         "1:1 OVER has no place here: an expression sees all events of one customer; write sum(…) FILTER (WHERE …)",
     );
     mistake(
-        "count(DISTINCT event) > 1",
-        "1:1 count(DISTINCT …) is not available; write count(…), which counts each event",
+        "sum(DISTINCT properties.total) > 1",
+        "1:1 DISTINCT stands in count(DISTINCT x); write sum(x), which takes each event",
     );
     mistake(
         "first_value(event) IGNORE NULLS",

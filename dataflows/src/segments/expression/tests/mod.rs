@@ -76,6 +76,15 @@ impl Customer {
                 AggregateFunction::Max => observed.iter().max(),
                 AggregateFunction::First => observed.first(),
                 AggregateFunction::Last => observed.last(),
+                AggregateFunction::Distinct => {
+                    let different: std::collections::BTreeSet<_> = observed.iter().collect();
+                    values.values.push(Value::Number(different.len().into()));
+                    continue;
+                }
+                AggregateFunction::Mode => {
+                    let times = |value: &&Value| observed.iter().filter(|other| other == value).count();
+                    observed.iter().max_by_key(|value| (times(value), std::cmp::Reverse(*value)))
+                }
             };
             values.values.push(value.cloned().unwrap_or_default());
         }
