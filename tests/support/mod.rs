@@ -9,6 +9,7 @@ pub(crate) mod kafka;
 pub(crate) mod traffic;
 pub(crate) mod oracle;
 pub(crate) mod compare;
+pub(crate) mod expressions;
 pub(crate) mod tool;
 
 use std::path::PathBuf;
