@@ -80,3 +80,38 @@ fn a_day_that_is_written_in_a_trait_comes() {
     let position = client.batch(&[renews("soon", 3_600_000)]);
     assert_eq!(client.count_at("due", &position), 1);
 }
+
+#[test]
+fn a_cart_that_is_left_is_told_of_and_one_that_is_bought_is_not() {
+    let receiver = Receiver::start();
+    let url = &receiver.url;
+    let definitions = format!(
+        r#"
+segments:
+  left_a_cart: {{ where: "not_followed_by(event = 'Cart Viewed', event = 'Order Completed', INTERVAL '2 seconds')" }}
+destinations:
+  crm: {{ type: webhook, url: "{url}", secret: "env:CRM_SECRET", allow_private: true }}
+triggers:
+  remind: {{ on: {{ enter: left_a_cart }}, send: {{ to: crm, body: '{{"user": {{{{ profile.identifiers[0].value | tojson }}}}}}' }} }}
+"#
+    );
+    let server = Site::new(&definitions).with("CRM_SECRET", &secret()).start();
+    let client = &server.client;
+    let did = |user: &str, event: &str| json!({ "type": "track", "event": event, "userId": user });
+    let left_at = now_ms();
+    client.batch(&[did("ada", "Cart Viewed"), did("ben", "Cart Viewed")]);
+    let position = client.batch(&[did("ben", "Order Completed")]);
+    assert_eq!(client.count_at("left_a_cart", &position), 0, "there is time left");
+    eventually("one of them is reminded", SOON, || match receiver.accepted().len() {
+        0 => Err("nobody is"),
+        _ => Ok(()),
+    });
+    assert!(now_ms() - left_at >= 2_000, "not before the time is over");
+    assert_eq!(client.count_at("left_a_cart", &position), 1);
+
+    // It is the latest cart that counts, and this one is bought at once.
+    let position = client.batch(&[did("ada", "Cart Viewed"), did("ada", "Order Completed")]);
+    assert_eq!(client.count_at("left_a_cart", &position), 0);
+    assert_eq!(receiver.accepted().len(), 1);
+    receiver.assert_faultless();
+}

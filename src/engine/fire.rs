@@ -2,7 +2,7 @@
 
 use super::commit::Committer;
 use super::epoch::Prepared;
-use super::lookup::Profile;
+use super::lookup::{Profile, Reading};
 use crate::activation::Occasion;
 use crate::activation::messages::message_id;
 use crate::store::outbox::StoredMessage;
@@ -109,7 +109,8 @@ impl<'a> Outbox<'a> {
             None => self.view.evaluation(group),
         };
         let Prepared { facts: newer, clock, .. } = self.prepared;
-        let profile = Profile::read_with(self.view, id, &identifiers, newer, &evaluations, *clock, plan, rules)?;
+        let reading = Reading { plan, rules, now: *clock, evaluations: &evaluations };
+        let profile = Profile::read_with(self.view, id, &identifiers, newer, &reading)?;
         let profile = Arc::new(profile);
         self.profiles.insert(id, profile.clone());
         Ok(profile)

@@ -43,22 +43,30 @@ pub struct ProfileGroup {
     pub last_seen: Millis,
 }
 
-/// Where to look up what is computed of a group.
-pub type Evaluations<'a> = &'a dyn Fn(GroupId) -> Result<Option<GroupEvaluation>, StoreError>;
+/// What a profile is read with, besides the facts of its identifiers.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// What the definitions ask.
+    pub plan: &'a Plan,
+    /// Whose name of a customer is the best.
+    pub rules: &'a Rules,
+    /// What time it is.
+    pub now: Millis,
+    /// What is computed of a group.
+    pub evaluations: &'a dyn Fn(GroupId) -> Result<Option<GroupEvaluation>, StoreError>,
+}
 
 impl Profile {
-    /// Sums and evaluates the facts of a profile's identifiers, at the time `now`.
+    /// Sums and evaluates the facts of a profile's identifiers.
     ///
     /// # Errors
     /// Those of looking up groups.
-    pub fn new(
+    fn new(
         id: ProfileId,
         mut identifiers: Vec<Arc<IdentifierFacts>>,
-        evaluations: Evaluations<'_>,
-        now: Millis,
-        plan: &Plan,
-        rules: &Rules,
+        reading: &Reading<'_>,
     ) -> Result<Self, StoreError> {
+        let Reading { plan, rules, now, evaluations } = *reading;
         let mut features = Features::default();
         for facts in &identifiers {
             features.plus_equals(&facts.features(plan));
@@ -91,22 +99,19 @@ impl Profile {
         let identifiers = view.identifiers(id)?;
         let facts = view.facts(&identifiers)?.into_iter().flatten().map(Arc::new).collect();
         let now = view.meta()?.unwrap_or_default().clock;
-        Self::new(id, facts, &|group| view.evaluation(group), now, plan, rules)
+        Self::new(id, facts, &Reading { plan, rules, now, evaluations: &|group| view.evaluation(group) })
     }
 
-    /// The profile as an epoch that is being committed, whose clock is `now`, will leave it.
+    /// The profile as an epoch that is being committed will leave it.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn read_with(
+    pub(crate) fn read_with(
         view: &View<'_>,
         id: ProfileId,
         identifiers: &[IdentifierId],
         newer: &HashMap<IdentifierId, FactsChange>,
-        evaluations: Evaluations<'_>,
-        now: Millis,
-        plan: &Plan,
-        rules: &Rules,
+        reading: &Reading<'_>,
     ) -> Result<Self, StoreError> {
         let mut facts = Vec::with_capacity(identifiers.len());
         let mut stored = Vec::new();
@@ -124,6 +129,6 @@ impl Profile {
             }
             facts.push(Arc::new(found));
         }
-        Self::new(id, facts, evaluations, now, plan, rules)
+        Self::new(id, facts, reading)
     }
 }

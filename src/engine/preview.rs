@@ -5,7 +5,7 @@
 
 use crate::store::{StoreError, View};
 use foldhash::{HashMap, HashMapExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, hash_map::Entry};
 use std::time::Instant;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::profile::{Belongs, Features, IdentifierFacts, Plan};
@@ -99,14 +99,14 @@ impl Condition {
         let aggregates = self.plan.program.aggregates.iter().enumerate();
         let is_new = |id: &u64| meta.aggregates.binary_search(id).is_err();
         let new: Vec<usize> = aggregates.filter(|(_, aggregate)| is_new(&aggregate.id)).map(|(at, _)| at).collect();
-        let from_history = self.from_history(view, processor, &new, meta.clock, until)?;
+        let from_history = self.reread(view, processor, &new, meta.clock, until)?;
         let scan = Scan { condition: self, view, extra: &from_history, now: meta.clock, until, threads };
         let (count, sample) = scan.run()?;
         Ok(Preview { count, sample, from_history: !new.is_empty() })
     }
 
     /// What the event history says of aggregates that the facts do not have.
-    fn from_history(
+    fn reread(
         &self,
         view: &View<'_>,
         processor: &Processor,
@@ -127,7 +127,7 @@ impl Condition {
         let mut in_time = true;
         view.each_event(|epoch, happened| {
             events += 1;
-            in_time = in_time && (events % LOOK_EVERY != 0 || Instant::now() < until);
+            in_time = in_time && (!events.is_multiple_of(LOOK_EVERY) || Instant::now() < until);
             if !in_time || deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
                 return Ok(in_time);
             }
@@ -212,7 +212,7 @@ impl Scan<'_> {
         let mut in_time = true;
         self.view.each_owned(edge(thread), end, |id, facts, owner| {
             seen += 1;
-            in_time = in_time && (seen % LOOK_EVERY != 0 || Instant::now() < self.until);
+            in_time = in_time && (!seen.is_multiple_of(LOOK_EVERY) || Instant::now() < self.until);
             let mut features = facts.features(plan);
             if let Some(extra) = self.extra.get(&id) {
                 use differential_dataflow::difference::Semigroup;
@@ -239,7 +239,7 @@ impl Scan<'_> {
         let mut evaluations: HashMap<GroupId, Option<GroupEvaluation>> = HashMap::new();
         let (mut count, mut sample) = (0, Vec::new());
         for (seen, of_one) in parts.chunk_by(|(one, ..), (other, ..)| one == other).enumerate() {
-            if seen % LOOK_EVERY == 0 && Instant::now() >= self.until {
+            if seen.is_multiple_of(LOOK_EVERY) && Instant::now() >= self.until {
                 return Err(PreviewError::TooLong);
             }
             let Some((profile, first, _)) = of_one.first() else { continue };
@@ -252,10 +252,11 @@ impl Scan<'_> {
             }
             let account = latest.values().max().map(|belongs| belongs.group);
             for group in latest.into_keys() {
-                if !evaluations.contains_key(&group) {
-                    evaluations.insert(group, self.view.evaluation(group)?);
-                }
-                if let Some(Some(evaluation)) = evaluations.get(&group) {
+                let evaluation = match evaluations.entry(group) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(self.view.evaluation(group)?),
+                };
+                if let Some(evaluation) = evaluation {
                     features.plus_equals(&plan.of_group(account == Some(group), &evaluation.expressions));
                 }
             }

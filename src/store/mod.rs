@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod keys;
+mod tables;
 pub mod facts;
 pub mod links;
 pub mod statements;
@@ -27,10 +28,7 @@ pub use links::LinkFacts;
 pub use meta::Meta;
 pub use rejected::Rejected;
 
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, Options,
-    ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions, compaction_filter,
-};
+use rocksdb::{ColumnFamily, DB, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 use std::sync::Arc;
@@ -83,36 +81,6 @@ impl std::fmt::Debug for Store {
     }
 }
 
-const TABLES: [&str; 27] = [
-    facts::TABLE,
-    links::TABLE,
-    links::LINKED_TO,
-    statements::TABLE,
-    statements::ALL,
-    statements::DELETED,
-    owners::TABLE,
-    owners::IDENTIFIERS,
-    groups::TABLE,
-    groups::MEMBERS,
-    groups::TRAITS,
-    moves::TABLE,
-    conflicts::TABLE,
-    members::TABLE,
-    members::BY_PROFILE,
-    members::FORMER,
-    counts::TABLE,
-    timers::TABLE,
-    wakes::TABLE,
-    seen::TABLE,
-    history::TABLE,
-    history::TIMELINE,
-    rejected::TABLE,
-    outbox::TABLE,
-    outbox::DEAD,
-    outbox::MESSAGES,
-    meta::TABLE,
-];
-
 impl Store {
     /// Opens the state in a folder, which is made if it is not there.
     ///
@@ -132,7 +100,6 @@ impl Store {
 
     fn open_as(dir: &Path, options: StoreOptions, read_only: bool) -> Result<Self, StoreError> {
         let clock = Arc::new(AtomicI64::new(Millis::MIN));
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let mut db_options = Options::default();
         db_options.create_if_missing(!read_only);
         db_options.create_missing_column_families(!read_only);
@@ -141,55 +108,7 @@ impl Store {
         db_options.set_bytes_per_sync(1 << 20);
         db_options.set_enable_pipelined_write(false);
         db_options.set_keep_log_file_num(3);
-        let families = TABLES.map(|table| {
-            let mut family = Options::default();
-            let mut blocks = BlockBasedOptions::default();
-            blocks.set_block_cache(&cache);
-            blocks.set_bloom_filter(10.0, false);
-            blocks.set_format_version(5);
-            family.set_block_based_table_factory(&blocks);
-            family.set_compression_type(DBCompressionType::Lz4);
-            // Small enough to stay near the processor: every write looks for its place in one.
-            family.set_write_buffer_size(8 << 20);
-            family.set_max_write_buffer_number(4);
-            let age = |age_ms: i64, at: fn(&[u8], &[u8]) -> Option<Millis>| {
-                let clock = clock.clone();
-                move |_level: u32, key: &[u8], value: &[u8]| {
-                    let old =
-                        at(key, value).is_some_and(|at| at < clock.load(Ordering::Relaxed).saturating_sub(age_ms));
-                    if old { compaction_filter::Decision::Remove } else { compaction_filter::Decision::Keep }
-                }
-            };
-            if table == facts::TABLE {
-                family.set_merge_operator_associative("facts", facts::merge);
-            }
-            if table == seen::TABLE {
-                family.set_memtable_whole_key_filtering(true);
-                family.set_memtable_prefix_bloom_ratio(0.05);
-                family.set_compaction_filter("seen age", age(options.dedupe_horizon_ms, seen::stored_at));
-            }
-            if table == history::TABLE {
-                // Its blocks come compressed.
-                family.set_compression_type(DBCompressionType::None);
-                family.set_compaction_filter("history age", age(options.history_retention_ms, history::latest_at));
-            }
-            if table == history::TIMELINE {
-                family.set_compaction_filter("timeline age", age(options.history_retention_ms, history::happened_at));
-            }
-            if table == moves::TABLE {
-                family.set_compaction_filter("moves age", age(options.history_retention_ms, moves::made_at));
-            }
-            if table == counts::TABLE {
-                family.set_compaction_filter("segment history age", age(counts::KEPT_MS, counts::ages_at));
-            }
-            if table == rejected::TABLE {
-                family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));
-            }
-            if table == outbox::MESSAGES {
-                family.set_compaction_filter("messages age", age(options.rejected_retention_ms, outbox::noted_at));
-            }
-            ColumnFamilyDescriptor::new(table, family)
-        });
+        let families = tables::families(options, &clock);
         let db = match read_only {
             true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
             false => DB::open_cf_descriptors(&db_options, dir, families)?,

@@ -20,6 +20,8 @@ pub const TRAITS_PER_IDENTIFIER: usize = 300;
 pub const DISTINCT_VALUES: usize = 512;
 /// Values that one identifier's `mode(…)` counts; of more the least frequent are forgotten.
 pub const FREQUENT_VALUES: usize = 256;
+/// Instants that one identifier keeps of each kind of events in `followed_by` and its kin: the latest.
+pub const TIMELINE_INSTANTS: usize = 100;
 /// Groups that one identifier keeps: who is in more is no member of them but their robot.
 pub const GROUPS_PER_IDENTIFIER: usize = 100;
 /// An event may be dated at most this far after its arrival: a clock that is a day off is a broken clock.

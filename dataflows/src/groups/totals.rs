@@ -1,6 +1,7 @@
 //! What one group adds up to. A group may have a million members, so a change costs what it changes, not what there is.
 
-use crate::profile::features::{Pick, SUM_SCALE, Slot, Slots};
+use crate::profile::features::{SUM_SCALE, Slot};
+use crate::profile::values::{Pick, Slots};
 use crate::profile::{Features, Plan};
 use crate::segments::{GroupEvaluation, GroupValues, ProfileValues};
 use rust_decimal::Decimal;
@@ -83,6 +84,11 @@ impl ProfileValues for Read<'_> {
 
     fn groups_where(&self, _index: usize) -> i64 {
         0
+    }
+
+    fn instants(&self, slot: usize) -> Vec<(Millis, MessageId)> {
+        let values = self.total.valued.get(&self.slots.aggregate(slot)).into_iter().flatten();
+        values.map(|((at, tie, _), _)| (*at, *tie)).collect()
     }
 
     fn now(&self) -> Millis {

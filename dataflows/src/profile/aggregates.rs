@@ -4,9 +4,10 @@ use super::distinct::{Sample, count_more};
 use super::features::{Features, Slot, Valued, to_sum};
 use super::windows::Buckets;
 use crate::segments::{Aggregate, AggregateFunction};
+use differential_dataflow::difference::Semigroup;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tributary_model::{MessageId, Millis, Value};
+use tributary_model::{MessageId, Millis, Value, limits};
 
 /// A value with when it was said. Sorts by time, then by message id, then by value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub enum Partial {
     Distinct(Sample),
     /// Of mode: how often each value.
     Frequent(BTreeMap<Value, u32>),
+    /// Of sequences: the latest instants, in order, each with what breaks a tie.
+    Timeline(Vec<(Millis, MessageId)>),
 }
 
 impl Partial {
@@ -51,6 +54,7 @@ impl Partial {
             (AggregateFunction::Last, value) => Self::Largest(Said { at, tie, value }),
             (AggregateFunction::Distinct, value) => Self::Distinct(Sample::of(&value)),
             (AggregateFunction::Mode, value) => Self::Frequent(BTreeMap::from([(value, 1)])),
+            (AggregateFunction::Timeline, _) => Self::Timeline(vec![(at, tie)]),
         })
     }
 
@@ -65,6 +69,14 @@ impl Partial {
             (Self::Largest(held), Self::Largest(said)) if said > held => *held = said.clone(),
             (Self::Distinct(held), Self::Distinct(more)) => held.merge(more),
             (Self::Frequent(held), Self::Frequent(more)) => count_more(held, more),
+            (Self::Timeline(held), Self::Timeline(more)) => {
+                for instant in more {
+                    if let Err(at) = held.binary_search(instant) {
+                        held.insert(at, *instant);
+                    }
+                }
+                held.drain(..held.len().saturating_sub(limits::TIMELINE_INSTANTS));
+            }
             // Two of different kinds never meet: one aggregate has one kind, since its id names its function.
             _ => {}
         }
@@ -93,6 +105,11 @@ impl Partial {
                     to.hold(Valued { slot, at: 0, tie: MessageId::default(), value: value.clone(), copies });
                 }
             }
+            Self::Timeline(instants) => {
+                for (at, tie) in instants {
+                    to.hold(Valued { slot, at: *at, tie: *tie, value: Value::Null, copies: times });
+                }
+            }
         }
     }
 
@@ -102,6 +119,7 @@ impl Partial {
             Self::Additive { .. } | Self::Smallest(_) | Self::Largest(_) => 1,
             Self::Distinct(sample) => sample.hashes.len(),
             Self::Frequent(counts) => counts.len(),
+            Self::Timeline(instants) => instants.len(),
         }
     }
 }
@@ -139,9 +157,9 @@ impl AggregateState {
                 buckets.merge(bucket, &partial, Partial::combine);
                 partial.contribute(slot, 1, change);
             } else {
-                fold(buckets).into_iter().for_each(|old| old.contribute(slot, -1, change));
+                let old = fold(buckets);
                 buckets.merge(bucket, &partial, Partial::combine);
-                fold(buckets).into_iter().for_each(|new| new.contribute(slot, 1, change));
+                exchange(old.as_ref(), fold(buckets).as_ref(), slot, change);
             }
             return;
         }
@@ -153,10 +171,7 @@ impl AggregateState {
             Some(Self::All(all)) => {
                 let old = all.clone();
                 all.combine(&partial);
-                if *all != old {
-                    old.contribute(slot, -1, change);
-                    all.contribute(slot, 1, change);
-                }
+                exchange(Some(&old), Some(all), slot, change);
             }
             Some(Self::Window(_)) | None => {
                 partial.contribute(slot, 1, change);
@@ -191,9 +206,9 @@ impl AggregateState {
         if buckets.next_expiry(window).is_none_or(|due| due > now) {
             return !buckets.is_empty();
         }
-        fold(buckets).into_iter().for_each(|old| old.contribute(slot, -1, change));
+        let old = fold(buckets);
         buckets.expire(window, now);
-        fold(buckets).into_iter().for_each(|new| new.contribute(slot, 1, change));
+        exchange(old.as_ref(), fold(buckets).as_ref(), slot, change);
         !buckets.is_empty()
     }
 
@@ -214,6 +229,18 @@ impl AggregateState {
             }
         }
     }
+}
+
+/// One partial takes the place of another: only that in which they differ is in the change.
+fn exchange(old: Option<&Partial>, new: Option<&Partial>, slot: Slot, change: &mut Features) {
+    if old == new {
+        return;
+    }
+    let (mut comes, mut goes) = (Features::default(), Features::default());
+    new.into_iter().for_each(|new| new.contribute(slot, 1, &mut comes));
+    old.into_iter().for_each(|old| old.contribute(slot, -1, &mut goes));
+    comes.plus_equals(&goes);
+    change.plus_equals(&comes);
 }
 
 /// All buckets as one.

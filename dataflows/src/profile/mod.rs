@@ -4,11 +4,13 @@ pub mod windows;
 pub mod distinct;
 pub mod aggregates;
 pub mod features;
+pub mod values;
 pub mod plan;
 pub mod groups;
 pub mod facts;
 
 pub use facts::{Change, IdentifierFacts, TraitFact, merged_traits};
-pub use features::{FeatureValues, Features, Slots};
+pub use features::Features;
 pub use groups::{Belongs, GroupFacts, GroupTrait, merged_groups};
 pub use plan::Plan;
+pub use values::{FeatureValues, Slots};

@@ -1,7 +1,8 @@
 //! A program made ready for events: which aggregates and traits an event can touch, and where each has its slot.
 
 use super::facts::{TraitFact, hold_trait};
-use super::features::{FeatureValues, Features, Pick, Slot, Slots, Valued};
+use super::features::{Features, Slot, Valued};
+use super::values::{FeatureValues, Pick, Slots};
 use crate::segments::{Aggregate, AggregateFunction, Evaluation, Program};
 use std::collections::HashMap;
 use tributary_model::{MessageId, Millis, Value};
@@ -34,7 +35,7 @@ impl Plan {
         let picks = program.aggregates.iter().map(|aggregate| match aggregate.function {
             AggregateFunction::Count | AggregateFunction::Sum => Pick::Additive,
             AggregateFunction::Min | AggregateFunction::First => Pick::First,
-            AggregateFunction::Max | AggregateFunction::Last => Pick::Last,
+            AggregateFunction::Max | AggregateFunction::Last | AggregateFunction::Timeline => Pick::Last,
             AggregateFunction::Distinct => Pick::Distinct,
             AggregateFunction::Mode => Pick::Mode,
         });

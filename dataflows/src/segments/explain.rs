@@ -59,6 +59,7 @@ impl Program {
                 | CustomerColumn::Sum(index)
                 | CustomerColumn::Average(index)
                 | CustomerColumn::Value(index) => found.push(*index),
+                CustomerColumn::Sequence(sequence) => found.extend([sequence.first, sequence.second]),
                 _ => {}
             });
         }
@@ -128,6 +129,12 @@ impl Program {
                 GroupColumn::Computed(index) => format!("group.{}", computed(index)),
             },
             CustomerColumn::Now => "now()".to_owned(),
+            CustomerColumn::Sequence(sequence) => sequence.text(|index| {
+                // A timeline is written as its condition.
+                let text = aggregate(&index);
+                let condition = text.split_once("(WHERE ").and_then(|(_, rest)| rest.strip_suffix(')'));
+                condition.unwrap_or(text).to_owned()
+            }),
         })
     }
 

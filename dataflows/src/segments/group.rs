@@ -66,6 +66,7 @@ impl GroupProgram {
             | CustomerColumn::Sum(index)
             | CustomerColumn::Average(index)
             | CustomerColumn::Value(index) => drop(self.aggregates.insert(*index)),
+            CustomerColumn::Sequence(sequence) => self.aggregates.extend([sequence.first, sequence.second]),
             // A group is in no group.
             CustomerColumn::Account(_) | CustomerColumn::InGroup(_) | CustomerColumn::Now => {}
         });

@@ -12,7 +12,7 @@ use super::run::Readers;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use tributary_model::{Definitions, Event, EventKind, Millis, On, Value};
+use tributary_model::{Definitions, Event, EventKind, MessageId, Millis, On, Value};
 
 /// The definitions as total functions: evaluating never fails.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +97,8 @@ pub trait ProfileValues {
     fn groups_where(&self, index: usize) -> i64;
     /// What time it is.
     fn now(&self) -> Millis;
+    /// The instants that a timeline keeps, earliest first, each with what breaks a tie.
+    fn instants(&self, slot: usize) -> Vec<(Millis, MessageId)>;
 }
 
 /// Which definition an error is about.

@@ -43,6 +43,10 @@ impl Readers {
                 CustomerColumn::Computed(index) => needs.push(Step::Computed(*index)),
                 CustomerColumn::InSegment(index) => needs.push(Step::Segment(*index)),
                 CustomerColumn::Now => reads_clock = true,
+                CustomerColumn::Sequence(sequence) => {
+                    slots.extend([sequence.first, sequence.second]);
+                    reads_clock |= sequence.reads_clock();
+                }
                 CustomerColumn::Group(_) => {}
             });
             for slot in slots {

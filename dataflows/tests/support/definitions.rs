@@ -70,6 +70,9 @@ pub fn definitions() -> Definitions {
             "max(timestamp) FILTER (WHERE event = 'Checkout Started') \
              > coalesce(max(timestamp) FILTER (WHERE event = 'Order Completed'), TIMESTAMP 'epoch')",
         ),
+        ("converted", "followed_by('Checkout Started', 'Order Completed', INTERVAL '12 hours')"),
+        ("hesitates", "not_followed_by('Checkout Started', 'Order Completed', INTERVAL '90 minutes')"),
+        ("looks_around", "count_since('Product Viewed', 'Order Completed') >= 2"),
         ("varied", "count(DISTINCT properties.total) FILTER (WHERE timestamp > now() - INTERVAL '1 day') >= 3"),
         ("browser", "mode(event) = 'Product Viewed' AND count(DISTINCT event) > 1"),
         ("small_first", "first(properties.total) FILTER (WHERE event = 'Order Completed') < 100"),

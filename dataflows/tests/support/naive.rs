@@ -320,7 +320,22 @@ impl History {
         events.iter().filter_map(|event| event.event.as_deref()).for_each(|name| *names.entry(name).or_default() += 1);
         let mode = names.iter().max_by_key(|(name, times)| (**times, std::cmp::Reverse(**name)));
         let browses = mode.is_some_and(|(name, _)| *name == "Product Viewed") && names.len() > 1;
+        let is_after =
+            |one: &Event, other: &Event| (one.timestamp, one.message_id) > (other.timestamp, other.message_id);
+        let followed = |checkout: &Event, within: i64| {
+            orders.iter().any(|order| is_after(order, checkout) && order.timestamp - checkout.timestamp <= within)
+        };
+        let views = named("Product Viewed");
+        let seen_since = views.iter().filter(|view| orders.last().is_none_or(|order| is_after(view, order))).count();
         let truths = [
+            ("converted", checkouts.iter().any(|checkout| followed(checkout, 12 * HOUR))),
+            (
+                "hesitates",
+                checkouts
+                    .last()
+                    .is_some_and(|last| last.timestamp + 90 * MINUTE <= self.now && !followed(last, 90 * MINUTE)),
+            ),
+            ("looks_around", seen_since >= 2),
             ("varied", totals.len() >= 3),
             ("browser", browses),
             ("lapsed", lapsed),

@@ -26,6 +26,8 @@ pub enum AggregateFunction {
     Distinct,
     /// The most frequent value; of several, the smallest.
     Mode,
+    /// When the events happened: the latest of them.
+    Timeline,
 }
 
 impl Display for AggregateFunction {
@@ -39,6 +41,7 @@ impl Display for AggregateFunction {
             Self::Last => "last",
             Self::Distinct => "count",
             Self::Mode => "mode",
+            Self::Timeline => "timeline",
         })
     }
 }

@@ -8,6 +8,7 @@ use super::event::EventScope;
 use super::functions;
 use super::group::{self, GroupColumn};
 use super::problem::{Position, Problem, suggestion};
+use super::sequence::{self, Sequence};
 use super::syntax::{Arguments, Call, Kind, Step, Syntax};
 use super::tree::Tree;
 use super::types::{Type, Typed};
@@ -16,7 +17,7 @@ use crate::segments::ProfileValues;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use tributary_model::Value;
+use tributary_model::{Millis, Value};
 
 /// Slots are 16 bits wide in the state; some are left for what is not an expression's.
 const SLOTS: usize = 60_000;
@@ -39,6 +40,8 @@ pub(crate) enum CustomerColumn {
     Group(GroupColumn),
     /// The time that passes.
     Now,
+    /// What follows what.
+    Sequence(Sequence),
 }
 
 /// An expression over one customer.
@@ -76,6 +79,7 @@ impl Registry {
         tree.each_leaf(&mut |leaf| {
             is |= match leaf {
                 CustomerColumn::Now => true,
+                CustomerColumn::Sequence(sequence) => sequence.reads_clock(),
                 CustomerColumn::Computed(index) => self.clocked.0.contains(index),
                 CustomerColumn::InSegment(index) => self.clocked.1.contains(index),
                 _ => false,
@@ -120,7 +124,7 @@ impl Registry {
         Ok(index)
     }
 
-    fn aggregate_slot(&mut self, aggregate: Aggregate) -> Result<usize, String> {
+    pub(super) fn aggregate_slot(&mut self, aggregate: Aggregate) -> Result<usize, String> {
         if let Some(slot) = self.aggregates_by_id.get(&aggregate.id) {
             let same = self.aggregates.get(*slot).is_some_and(|known| known.text == aggregate.text);
             return if same {
@@ -172,6 +176,7 @@ impl Scope for CustomerScope<'_> {
             "now" | "current_timestamp" => Some(now(call)),
             "in_segment" => Some(self.in_segment(call)),
             "in_group" => Some(self.in_group(call, problems)),
+            name if sequence::is_sequence(name) => Some(sequence::call(self.0, call, problems)),
             name if functions::is_aggregate(name) => Some(self.aggregate(call, at, problems)),
             _ => None,
         }
@@ -381,6 +386,14 @@ impl<P: ProfileValues> Source for Customer<'_, P> {
             CustomerColumn::InGroup(index) => Datum::Bool(self.profile.groups_where(*index) > 0),
             CustomerColumn::Group(_) => Datum::Null,
             CustomerColumn::Now => Datum::Timestamp(self.profile.now()),
+            CustomerColumn::Sequence(sequence) => Datum::owned(sequence.value(self.profile)),
+        }
+    }
+
+    fn next_change(&self, column: &CustomerColumn) -> Option<Millis> {
+        match column {
+            CustomerColumn::Sequence(sequence) => sequence.next_change(self.profile),
+            _ => None,
         }
     }
 }

@@ -7,12 +7,17 @@ use super::syntax::{Operator, What};
 use super::tree::{Test, Tree};
 use rust_decimal::Decimal;
 use std::cmp::Ordering;
-use tributary_model::Value;
+use tributary_model::{Millis, Value};
 
 /// Where leaves are read.
 pub(crate) trait Source {
     type Leaf;
     fn read<'a>(&'a self, leaf: &'a Self::Leaf) -> Datum<'a>;
+
+    /// When time alone changes a leaf, where it is one that time changes; it may have changed already.
+    fn next_change(&self, _leaf: &Self::Leaf) -> Option<Millis> {
+        None
+    }
 }
 
 impl<L> Tree<L> {

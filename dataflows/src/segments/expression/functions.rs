@@ -3,7 +3,7 @@
 use super::problem::suggestion;
 
 /// Every function, those of events first.
-const NAMES: [&str; 35] = [
+const NAMES: [&str; 38] = [
     "count",
     "sum",
     "avg",
@@ -12,6 +12,9 @@ const NAMES: [&str; 35] = [
     "first",
     "last",
     "mode",
+    "followed_by",
+    "not_followed_by",
+    "count_since",
     "in_segment",
     "in_group",
     "coalesce",

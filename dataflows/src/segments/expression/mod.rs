@@ -27,6 +27,7 @@ mod window;
 mod moving;
 mod event;
 mod group;
+mod sequence;
 mod customer;
 pub(super) mod references;
 

@@ -40,6 +40,7 @@ impl CustomerTree {
                 }
                 _ => None,
             },
+            Self::Leaf(leaf) => read.0.next_change(leaf),
             Self::Apply(function, arguments) => {
                 let calendar = match function {
                     Function::DateTrunc(calendar) => calendar.clone(),
@@ -131,6 +132,9 @@ mod tests {
         }
         fn now(&self) -> Millis {
             self.now
+        }
+        fn instants(&self, _slot: usize) -> Vec<(Millis, tributary_model::MessageId)> {
+            Vec::new()
         }
     }
 

@@ -164,10 +164,10 @@ fn plain<S: Scope>(checker: &mut Checker<'_, S>, name: &str, arguments: &[Syntax
     Ok(Typed::new(Tree::Apply(known.function.clone(), trees.collect()), known.gives))
 }
 
-fn alternatives<S: Scope>(
-    checker: &mut Checker<'_, S>,
-    arguments: &[Syntax],
-) -> Result<(Vec<Tree<S::Leaf>>, Type), String> {
+/// Values of which one is taken, and their type.
+type Alternatives<S> = (Vec<Tree<<S as Scope>::Leaf>>, Type);
+
+fn alternatives<S: Scope>(checker: &mut Checker<'_, S>, arguments: &[Syntax]) -> Result<Alternatives<S>, String> {
     let mut is = Type::Unknown;
     let choices = arguments.iter().map(|choice| checker.alternative(choice, &mut is));
     let choices = choices.collect::<Result<_, _>>()?;

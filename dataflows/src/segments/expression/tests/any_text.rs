@@ -257,7 +257,7 @@ proptest! {
                 Value::Number(sum) => (count, Some(sum)),
                 _ => (count, None),
             });
-            let values = Values { traits: values.clone(), additive: additive.collect(), values };
+            let values = Values { traits: values.clone(), additive: additive.collect(), values, instants: vec![Vec::new(); 40] };
             let evaluation = program.evaluate(&values);
             prop_assert_eq!(&evaluation, &program.evaluate(&values));
             prop_assert_eq!(evaluation.computed.len(), 2);

@@ -8,6 +8,7 @@ mod aggregates;
 mod references;
 mod groups;
 mod mistakes;
+mod mistakes_of_time;
 mod any_text;
 
 use crate::segments::{AggregateFunction, DefinitionError, ProfileValues, Program};
@@ -64,14 +65,17 @@ impl Customer {
         for aggregate in &program.aggregates {
             let counts = |at| aggregate.window.as_ref().is_none_or(|window| window.holds(at, MARCH));
             let seen = events.iter().filter(|event| counts(event.timestamp));
-            let observed: Vec<Value> = seen.filter_map(|event| aggregate.observe(event)).collect();
+            let seen: Vec<_> = seen.collect();
+            let timeline = seen.iter().filter(|event| aggregate.observe(event).is_some());
+            values.instants.push(timeline.map(|event| (event.timestamp, event.message_id)).collect());
+            let observed: Vec<Value> = seen.into_iter().filter_map(|event| aggregate.observe(event)).collect();
             let numbers = observed.iter().filter_map(|value| match value {
                 Value::Number(number) => Some(*number),
                 _ => None,
             });
             values.additive.push((observed.len() as i64, Some(numbers.sum())));
             let value = match aggregate.function {
-                AggregateFunction::Count | AggregateFunction::Sum => None,
+                AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Timeline => None,
                 AggregateFunction::Min => observed.iter().min(),
                 AggregateFunction::Max => observed.iter().max(),
                 AggregateFunction::First => observed.first(),
@@ -97,6 +101,7 @@ pub(super) struct Values {
     traits: Vec<Value>,
     additive: Vec<(i64, Option<Decimal>)>,
     values: Vec<Value>,
+    instants: Vec<Vec<(Millis, MessageId)>>,
 }
 
 impl ProfileValues for Values {
@@ -117,6 +122,9 @@ impl ProfileValues for Values {
     }
     fn now(&self) -> Millis {
         MARCH
+    }
+    fn instants(&self, slot: usize) -> Vec<(Millis, MessageId)> {
+        self.instants[slot].clone()
     }
 }
 

@@ -226,6 +226,22 @@ fn a_text_of_json_is_an_instant_beside_an_instant() {
     check("traits.born BETWEEN TIMESTAMP '1815-01-01' AND TIMESTAMP '1815-12-31'", json!(true));
 }
 
+#[test]
+fn what_follows_what() {
+    // Orders 200, 40 and 3 days ago, a checkout now.
+    check("followed_by('Order Completed', 'Checkout Started', INTERVAL '3 days')", json!(true));
+    check("followed_by('Order Completed', 'Checkout Started', INTERVAL '71 hours')", json!(false));
+    check("followed_by('Order Completed', 'Order Completed', INTERVAL '37 days')", json!(true));
+    check("followed_by('Checkout Started', 'Order Completed', INTERVAL '300 days')", json!(false));
+    check("not_followed_by('Order Completed', 'Checkout Started', INTERVAL '2 days')", json!(true));
+    check("not_followed_by('Order Completed', 'Checkout Started', INTERVAL '4 days')", json!(false));
+    check("not_followed_by('Checkout Started', 'Order Completed', INTERVAL '1 hour')", json!(false));
+    check("count_since('Order Completed', 'Checkout Started')", json!(0));
+    check("count_since('Checkout Started', 'Order Completed')", json!(1));
+    check("count_since('Order Completed', 'Nothing')", json!(3));
+    check("count_since(event = 'Order Completed' AND properties.total > 50, 'Nothing')", json!(1));
+}
+
 /// `now()` is 2026-03-01T00:00:00Z.
 #[test]
 fn now_is_compared_with_instants() {

@@ -1,0 +1,93 @@
+//! Which tables there are, and how RocksDB keeps each: what is merged, what is compressed, what is dropped with age.
+
+use super::{
+    StoreOptions, conflicts, counts, facts, groups, history, links, members, meta, moves, outbox, owners, rejected,
+    seen, statements, timers, wakes,
+};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, compaction_filter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tributary_model::Millis;
+
+const TABLES: [&str; 27] = [
+    facts::TABLE,
+    links::TABLE,
+    links::LINKED_TO,
+    statements::TABLE,
+    statements::ALL,
+    statements::DELETED,
+    owners::TABLE,
+    owners::IDENTIFIERS,
+    groups::TABLE,
+    groups::MEMBERS,
+    groups::TRAITS,
+    moves::TABLE,
+    conflicts::TABLE,
+    members::TABLE,
+    members::BY_PROFILE,
+    members::FORMER,
+    counts::TABLE,
+    timers::TABLE,
+    wakes::TABLE,
+    seen::TABLE,
+    history::TABLE,
+    history::TIMELINE,
+    rejected::TABLE,
+    outbox::TABLE,
+    outbox::DEAD,
+    outbox::MESSAGES,
+    meta::TABLE,
+];
+
+/// How each table is kept; what is past its age by `clock` is dropped when it is next compacted.
+pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [ColumnFamilyDescriptor; TABLES.len()] {
+    let cache = Cache::new_lru_cache(options.block_cache_bytes);
+    TABLES.map(|table| {
+        let mut family = Options::default();
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&cache);
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_format_version(5);
+        family.set_block_based_table_factory(&blocks);
+        family.set_compression_type(DBCompressionType::Lz4);
+        // Small enough to stay near the processor: every write looks for its place in one.
+        family.set_write_buffer_size(8 << 20);
+        family.set_max_write_buffer_number(4);
+        let age = |age_ms: i64, at: fn(&[u8], &[u8]) -> Option<Millis>| {
+            let clock = clock.clone();
+            move |_level: u32, key: &[u8], value: &[u8]| {
+                let old = at(key, value).is_some_and(|at| at < clock.load(Ordering::Relaxed).saturating_sub(age_ms));
+                if old { compaction_filter::Decision::Remove } else { compaction_filter::Decision::Keep }
+            }
+        };
+        if table == facts::TABLE {
+            family.set_merge_operator_associative("facts", facts::merge);
+        }
+        if table == seen::TABLE {
+            family.set_memtable_whole_key_filtering(true);
+            family.set_memtable_prefix_bloom_ratio(0.05);
+            family.set_compaction_filter("seen age", age(options.dedupe_horizon_ms, seen::stored_at));
+        }
+        if table == history::TABLE {
+            // Its blocks come compressed.
+            family.set_compression_type(DBCompressionType::None);
+            family.set_compaction_filter("history age", age(options.history_retention_ms, history::latest_at));
+        }
+        if table == history::TIMELINE {
+            family.set_compaction_filter("timeline age", age(options.history_retention_ms, history::happened_at));
+        }
+        if table == moves::TABLE {
+            family.set_compaction_filter("moves age", age(options.history_retention_ms, moves::made_at));
+        }
+        if table == counts::TABLE {
+            family.set_compaction_filter("segment history age", age(counts::KEPT_MS, counts::ages_at));
+        }
+        if table == rejected::TABLE {
+            family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));
+        }
+        if table == outbox::MESSAGES {
+            family.set_compaction_filter("messages age", age(options.rejected_retention_ms, outbox::noted_at));
+        }
+        ColumnFamilyDescriptor::new(table, family)
+    })
+}
