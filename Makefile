@@ -13,9 +13,10 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 CARGO_BUILD := cargo build --release --locked --bin tributary
 CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
+CARGO_BENCH_SEGMENTS := cargo bench --locked --profile release --bench segments
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-identity bench-matching check ci
+.PHONY: help demo test bench bench-identity bench-segments bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -37,6 +38,10 @@ bench: ## Measures throughput, latency, memory and restart, beside a plain loop 
 bench-identity: ## Measures identity resolution beside a plain union-find, and what hostile graphs do
 	@.ci/install build
 	@$(CARGO_BENCH_IDENTITY)
+
+bench-segments: ## Measures what a segment costs among 10, 100 and 1,000, and how long a preview takes
+	@.ci/install build
+	@$(CARGO_BENCH_SEGMENTS)
 
 bench-matching: ## Measures precision and recall of suggestions on the FEBRL data sets of labelled persons
 	@.ci/install build venv

@@ -33,10 +33,10 @@ impl Events {
         Self(events.collect())
     }
 
-    /// One event for every customer there is.
-    pub(crate) fn everybody(first: usize, now: i64) -> Self {
+    /// One event for each of so many customers.
+    pub(crate) fn everybody(first: usize, customers: usize, now: i64) -> Self {
         let mut rng = StdRng::seed_from_u64(43);
-        let events = (0..CUSTOMERS).map(|customer| {
+        let events = (0..customers).map(|customer| {
             let mut body = event(customer, now - rng.random_range(MINUTE..40 * DAY), &mut rng);
             body["userId"] = json!(user(customer));
             encode(first + customer, &body)

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 /// How long each rate is held while latencies are taken.
 const HOLD: Duration = Duration::from_secs(10);
+const DEFINITIONS: &str = include_str!("definitions.yaml");
 const SHARES: [f64; 3] = [0.1, 0.5, 0.9];
 /// Events that are sent again under new ids while latencies are taken.
 const POOL: usize = 20_000;
@@ -75,13 +76,14 @@ async fn main() -> ExitCode {
         answer,
     };
 
-    let site = Site::new(&bench.receiver.url);
+    let definitions = DEFINITIONS.replace("RECEIVER", &bench.receiver.url);
+    let site = Site::new(&definitions);
     let (embedded, weight) = bench.embedded(&site).await;
     let mut measured = vec![embedded];
     let broker = kafka::Broker::start();
     if let Some(broker) = &broker {
         let topic = format!("tributary-bench-{now}");
-        let site = Site::new(&bench.receiver.url).on_kafka(&broker.bootstrap_servers, &topic);
+        let site = Site::new(&definitions).on_kafka(&broker.bootstrap_servers, &topic);
         let server = site.start();
         measured.push(bench.measure("Kafka", &server).await);
     }
@@ -115,7 +117,7 @@ impl Bench {
         let measured = self.measure("embedded log", &server).await;
 
         eprintln!("filling up to {CUSTOMERS} customers");
-        let everybody = Events::everybody(self.numbers.message, self.now);
+        let everybody = Events::everybody(self.numbers.message, CUSTOMERS, self.now);
         self.numbers.message += CUSTOMERS;
         load::run(&self.client, &server, everybody.batches()).await;
         let profiles = server.metric(&self.client, "tributary_profiles").await;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tributary");
-const DEFINITIONS: &str = include_str!("definitions.yaml");
 /// For a start; past it something is broken.
 const START: Duration = Duration::from_secs(120);
 
@@ -19,11 +18,10 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A new folder, with triggers sent to `receiver`.
-    pub(crate) fn new(receiver: &str) -> Self {
+    /// A new folder with these definitions.
+    pub(crate) fn new(definitions: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("tributary-bench.").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("definitions")).unwrap();
-        let definitions = DEFINITIONS.replace("RECEIVER", receiver);
         std::fs::write(folder.path().join("definitions/bench.yaml"), definitions).unwrap();
         std::fs::write(folder.path().join("tributary.toml"), "[telemetry]\nlevel = \"warn\"\n").unwrap();
         let data = folder.path().join("data").display().to_string();

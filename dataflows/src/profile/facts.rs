@@ -150,7 +150,7 @@ impl IdentifierFacts {
     /// Windows must have been brought to `now` by [`expire`](Self::expire) first.
     pub fn apply(&mut self, plan: &Plan, event: &Event, now: Millis, change: &mut Change) {
         self.events += 1;
-        for (index, aggregate) in plan.touched_by(event.event.as_deref()) {
+        for (index, aggregate) in plan.touched_by(event) {
             if let Some(value) = aggregate.observe(event) {
                 let slot = plan.slots.aggregate(index);
                 let observed = (value, event.timestamp, event.message_id);

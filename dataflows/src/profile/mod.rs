@@ -5,6 +5,7 @@ pub mod distinct;
 pub mod aggregates;
 pub mod features;
 pub mod values;
+mod touched;
 pub mod plan;
 pub mod groups;
 pub mod facts;

@@ -2,10 +2,11 @@
 
 use super::facts::{TraitFact, hold_trait};
 use super::features::{Features, Slot, Valued};
+use super::touched::Touched;
 use super::values::{FeatureValues, Pick, Slots};
 use crate::segments::{Aggregate, AggregateFunction, Evaluation, Program};
 use std::collections::HashMap;
-use tributary_model::{MessageId, Millis, Value};
+use tributary_model::{Event, MessageId, Millis, Value};
 
 /// One trait path that expressions read.
 #[derive(Clone, Debug)]
@@ -23,8 +24,7 @@ pub struct Plan {
     pub program: Program,
     /// Where each aggregate and trait has its slot.
     pub slots: Slots,
-    by_event: HashMap<String, Vec<usize>>,
-    any_event: Vec<usize>,
+    touched: Touched,
     by_trait: HashMap<String, Vec<TraitSlot>>,
     by_id: HashMap<u64, usize>,
 }
@@ -42,14 +42,7 @@ impl Plan {
         let (traits, groups) = (program.trait_paths.len(), program.groups.len());
         let without_account = program.groups.without_account.clone();
         let slots = Slots { picks: picks.collect(), traits, groups, without_account };
-        let mut by_event: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut any_event = Vec::new();
-        for (index, aggregate) in program.aggregates.iter().enumerate() {
-            match aggregate.event_name() {
-                Some(event) => by_event.entry(event.to_owned()).or_default().push(index),
-                None => any_event.push(index),
-            }
-        }
+        let touched = Touched::new(&program.aggregates);
         let mut by_trait: HashMap<String, Vec<TraitSlot>> = HashMap::new();
         for (index, path) in program.trait_paths.iter().enumerate() {
             let mut steps = path.split('.').map(str::to_owned);
@@ -59,14 +52,14 @@ impl Plan {
             }
         }
         let by_id = program.aggregates.iter().enumerate().map(|(index, aggregate)| (aggregate.id, index)).collect();
-        Self { program, slots, by_event, any_event, by_trait, by_id }
+        Self { program, slots, touched, by_trait, by_id }
     }
 
-    /// The aggregates that an event of this name can change, with their indexes.
-    pub fn touched_by<'a>(&'a self, event: Option<&str>) -> impl Iterator<Item = (usize, &'a Aggregate)> {
-        let named = event.and_then(|event| self.by_event.get(event)).map(Vec::as_slice).unwrap_or_default();
-        let indexes = self.any_event.iter().chain(named).copied();
-        indexes.filter_map(|index| self.program.aggregates.get(index).map(|aggregate| (index, aggregate)))
+    /// The aggregates that an event can change, with their indexes.
+    pub fn touched_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (usize, &'a Aggregate)> {
+        self.touched
+            .by(event)
+            .filter_map(|index| self.program.aggregates.get(index).map(|aggregate| (index, aggregate)))
     }
 
     /// The slots that a top-level trait feeds.

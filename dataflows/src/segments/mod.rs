@@ -10,6 +10,7 @@ pub mod membership;
 
 pub use explain::Explained;
 pub use expression::aggregate::{Aggregate, AggregateFunction, Window};
+pub(crate) use expression::event::{EventColumn, Found};
 pub use group::{GroupEvaluation, GroupProgram, GroupValues};
 pub use program::{
     CompiledSegment, Computed, DefinitionError, Evaluation, EventCondition, Place, ProfileValues, Program,

@@ -59,7 +59,7 @@ pub struct Aggregate {
     pub window: Option<Window>,
     argument: Option<EventTree>,
     filter: Option<EventTree>,
-    event_name: Option<String>,
+    asks: Vec<(EventColumn, String)>,
 }
 
 impl Aggregate {
@@ -70,18 +70,17 @@ impl Aggregate {
         filters: Vec<EventTree>,
         window: Option<Window>,
     ) -> Self {
-        let event_name = filters.iter().find_map(event_name).map(str::to_owned);
+        let asks = filters.iter().filter_map(asks).map(|(column, text)| (column.clone(), text.to_owned())).collect();
         let text =
             Canonical { function, argument: argument.as_ref(), filters: &filters, window: window.as_ref() }.to_string();
         let filter = (!filters.is_empty()).then(|| Tree::test(Test::All(filters)));
-        Self { id: fnv1a(text.as_bytes()), text, function, window, argument, filter, event_name }
+        Self { id: fnv1a(text.as_bytes()), text, function, window, argument, filter, asks }
     }
 
-    /// The name that an event must have to be seen; `None` where the filter does not ask for one.
-    ///
-    /// Only a condition `event = '…'` that is joined to all others by AND is one that asks.
-    pub fn event_name(&self) -> Option<&str> {
-        self.event_name.as_deref()
+    /// Texts that columns of an event must have for it to be seen: of each condition `column = 'text'` that is joined to all
+    /// others by AND.
+    pub(crate) fn asks(&self) -> &[(EventColumn, String)] {
+        &self.asks
     }
 
     /// What the event adds: `None` where the filter is not true, or the argument is NULL or, for a sum, no number.
@@ -103,13 +102,13 @@ impl Aggregate {
     }
 }
 
-/// The name that a condition asks an event to have.
-fn event_name(condition: &EventTree) -> Option<&str> {
+/// The text that a condition asks a column to have.
+fn asks(condition: &EventTree) -> Option<(&EventColumn, &str)> {
     let Tree::Test(test) = condition else { return None };
     match &**test {
-        Test::Compare(Comparison::Equal, Tree::Leaf(EventColumn::Event), Tree::Constant(Value::Text(name)))
-        | Test::Compare(Comparison::Equal, Tree::Constant(Value::Text(name)), Tree::Leaf(EventColumn::Event)) => {
-            Some(name)
+        Test::Compare(Comparison::Equal, Tree::Leaf(column), Tree::Constant(Value::Text(text)))
+        | Test::Compare(Comparison::Equal, Tree::Constant(Value::Text(text)), Tree::Leaf(column)) => {
+            Some((column, text))
         }
         _ => None,
     }

@@ -158,8 +158,40 @@ impl Source for OneEvent<'_> {
     }
 }
 
+/// What an event has in a column that is to be some text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<'e> {
+    /// Nothing, which equals nothing.
+    Nothing,
+    Text(&'e str),
+    /// What is no text: the comparison itself must tell.
+    Other,
+}
+
+impl EventColumn {
+    /// What an event has here.
+    pub(crate) fn find<'e>(&'e self, event: &'e Event) -> Found<'e> {
+        let json = |object, steps| match find(object, steps) {
+            None | Some(Json::Null) => Found::Nothing,
+            Some(Json::String(text)) => Found::Text(text),
+            Some(_) => Found::Other,
+        };
+        match self {
+            Self::Event => event.event.as_deref().map_or(Found::Nothing, Found::Text),
+            Self::Type => Found::Text(event.kind.name()),
+            Self::Name => event.name.as_deref().map_or(Found::Nothing, Found::Text),
+            Self::Timestamp => Found::Other,
+            Self::Properties(steps) => json(&event.properties, steps),
+            Self::Context(steps) => json(&event.context, steps),
+        }
+    }
+}
+
 fn walk<'a>(object: &'a Map<String, Json>, steps: &[String]) -> Datum<'a> {
-    let Some((first, below)) = steps.split_first() else { return Datum::Null };
-    let found = below.iter().try_fold(object.get(first), |json, step| Some(json?.as_object()?.get(step)));
-    found.flatten().map_or(Datum::Null, Datum::json)
+    find(object, steps).map_or(Datum::Null, Datum::json)
+}
+
+fn find<'a>(object: &'a Map<String, Json>, steps: &[String]) -> Option<&'a Json> {
+    let (first, below) = steps.split_first()?;
+    below.iter().try_fold(object.get(first)?, |json, step| json.as_object()?.get(step))
 }

@@ -25,7 +25,7 @@ mod scalar;
 mod functions;
 mod window;
 mod moving;
-mod event;
+pub(crate) mod event;
 mod group;
 mod sequence;
 mod customer;

@@ -153,21 +153,20 @@ fn windows_of_the_calendar_begin_anew() {
 }
 
 #[test]
-fn an_aggregate_knows_the_event_it_asks_for() {
-    let name = |filter: &str| {
+fn an_aggregate_knows_what_it_asks_of_an_event() {
+    let asks = |filter: &str| {
         let text = format!("count(*) FILTER (WHERE {filter})");
         let program = Program::compile(&definitions(&[("a", &text)], &[], &[])).unwrap();
-        program.aggregates[0].event_name().map(str::to_owned)
+        let asks = program.aggregates[0].asks().iter().map(|(column, text)| format!("{column} {text}"));
+        asks.collect::<Vec<_>>().join(", ")
     };
-    assert_eq!(name("event = 'A'").as_deref(), Some("A"));
-    assert_eq!(
-        name("properties.x > 1 AND ('A' = event AND timestamp > now() - INTERVAL '1 day')").as_deref(),
-        Some("A")
-    );
-    assert_eq!(name("event = 'A' OR event = 'B'"), None);
-    assert_eq!(name("NOT event = 'A'"), None);
-    assert_eq!(name("event <> 'A'"), None);
-    assert_eq!(name("type = 'page'"), None);
+    assert_eq!(asks("event = 'A'"), "event A");
+    assert_eq!(asks("properties.x > 1 AND ('A' = event AND timestamp > now() - INTERVAL '1 day')"), "event A");
+    assert_eq!(asks("type = 'page' AND properties.a.b = 'C'"), "type page, properties.a.b C");
+    assert_eq!(asks("event = 'A' OR event = 'B'"), "");
+    assert_eq!(asks("NOT event = 'A'"), "");
+    assert_eq!(asks("event <> 'A'"), "");
+    assert_eq!(asks("properties.a = 1"), "");
 }
 
 #[test]

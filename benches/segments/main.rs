@@ -1,0 +1,147 @@
+//! `make bench-segments`: what a segment costs among 10, 100 and 1,000 of them, and how long a preview takes.
+//!
+//! `BENCH_EVENTS` sets how many events are sent to each number of segments (300,000 if not set), `BENCH_PROFILES` the
+//! larger number of customers that are previewed (a million if not set; the smaller one is a tenth).
+
+// A bench may fail loudly, and prints its numbers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+#[path = "../engine/events.rs"]
+#[allow(dead_code, reason = "latencies are taken by the other bench")]
+mod events;
+#[path = "../engine/load.rs"]
+mod load;
+#[path = "../engine/server.rs"]
+#[allow(dead_code, reason = "Kafka and weight are measured by the other bench")]
+mod server;
+
+use events::Events;
+use serde_json::{Value, json};
+use server::{Server, Site};
+use std::fmt::Write;
+use std::time::Duration;
+
+const COUNTS: [usize; 3] = [10, 100, 1_000];
+/// Each is measured so often, and the best counts.
+const RUNS: usize = 2;
+/// A preview is asked so often.
+const PREVIEWS: usize = 5;
+
+const IDENTITY: &str = "identity:
+  namespaces:
+    user_id: { priority: 1 }
+    email: { priority: 2, normalise: email, from: [traits.email] }
+    anonymous_id: { priority: 9 }
+";
+/// Ten aggregates, which segments compare with numbers of their own.
+const SHARED: [&str; 10] = [
+    "count(*) FILTER (WHERE event = 'Order Completed')",
+    "sum(properties.total) FILTER (WHERE event = 'Order Completed')",
+    "max(properties.total) FILTER (WHERE event = 'Order Completed')",
+    "count(*) FILTER (WHERE event = 'Checkout Started')",
+    "sum(properties.value) FILTER (WHERE event = 'Checkout Started')",
+    "count(*) FILTER (WHERE event = 'Product Viewed')",
+    "count(*) FILTER (WHERE event = 'Product Added')",
+    "sum(properties.price * properties.quantity) FILTER (WHERE event = 'Product Added')",
+    "count(*) FILTER (WHERE type = 'page')",
+    "count(*) FILTER (WHERE event = 'Product Viewed' AND timestamp > now() - INTERVAL '30 days')",
+];
+
+/// Segments over the same ten aggregates.
+fn shared(count: usize) -> String {
+    let segment = |at: usize| format!("{} > {}", SHARED[at % SHARED.len()], 2 + at / SHARED.len());
+    definitions(count, segment)
+}
+
+/// Segments that each count something of their own.
+fn own(count: usize) -> String {
+    let segment = |at: usize| {
+        format!(
+            "count(*) FILTER (WHERE event = 'Product Viewed' AND properties.product_id = 'SKU-{}') >= 2",
+            1_000 + at
+        )
+    };
+    definitions(count, segment)
+}
+
+fn definitions(count: usize, segment: impl Fn(usize) -> String) -> String {
+    let mut yaml = format!("{IDENTITY}segments:\n");
+    for at in 0..count {
+        writeln!(yaml, "  s{at}: {{ where: \"{}\" }}", segment(at)).unwrap();
+    }
+    yaml
+}
+
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+    let now = jiff::Timestamp::now().as_millisecond();
+    let events = Events::generate(number("BENCH_EVENTS", 300_000), now);
+    println!("{} events: segments, seconds, ratio to {}, memberships at the end", events.all().len(), COUNTS[0]);
+    for (name, definitions) in [("over ten aggregates", shared as fn(usize) -> String), ("each with its own", own)] {
+        let mut took = [Duration::MAX; COUNTS.len()];
+        let mut members = [0; COUNTS.len()];
+        // By turns, so that what else the machine does strikes all of them.
+        for _ in 0..RUNS {
+            for ((took, members), count) in took.iter_mut().zip(&mut members).zip(COUNTS) {
+                let site = Site::new(&definitions(count));
+                let server = site.start();
+                server.ready(&client).await;
+                *took = (*took).min(load::run(&client, &server, events.batches()).await);
+                *members = memberships(&client, &server).await;
+            }
+        }
+        let least = took[0].as_secs_f64();
+        for ((took, members), count) in took.iter().zip(members).zip(COUNTS) {
+            let ratio = took.as_secs_f64() / least;
+            println!("  {name:<20} {count:>6} {:>8.2} {ratio:>8.2} {members:>9}", took.as_secs_f64());
+        }
+    }
+    let profiles = number("BENCH_PROFILES", 1_000_000);
+    println!("milliseconds of a preview, the median of {PREVIEWS}");
+    let site = Site::new(&definitions(10, |at| format!("{} > 2", SHARED[at])));
+    let server = site.start();
+    server.ready(&client).await;
+    let mut sent = 0;
+    for profiles in [profiles / 10, profiles] {
+        load::run(&client, &server, Events::everybody(sent, profiles, now).batches()).await;
+        sent += profiles;
+        let there = server.metric(&client, "tributary_profiles").await;
+        for (name, condition, from) in [
+            ("of what is kept", format!("{} >= 1 AND {} > 300", SHARED[0], SHARED[1]), "facts"),
+            ("of history", "max(properties.quantity) >= 3".to_owned(), "history"),
+        ] {
+            let (took, count) = preview(&client, &server, &condition, from).await;
+            println!("  {there:>9} profiles, {name:<16} {took:>7} ({count} meet it)");
+        }
+    }
+}
+
+/// How many members all segments have together.
+async fn memberships(client: &reqwest::Client, server: &Server) -> u64 {
+    let answer = client.get(format!("{}/v1/segments", server.base)).send().await.unwrap();
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    answer["segments"].as_array().unwrap().iter().map(|segment| segment["count"].as_u64().unwrap()).sum()
+}
+
+/// How long a preview takes, in milliseconds, and how many it counts.
+async fn preview(client: &reqwest::Client, server: &Server, condition: &str, from: &str) -> (u64, u64) {
+    let mut took = Vec::new();
+    let mut count = 0;
+    for _ in 0..PREVIEWS {
+        let request =
+            client.post(format!("{}/v1/segments/preview", server.base)).body(json!({ "where": condition }).to_string());
+        let answer = request.header("content-type", "application/json").send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["from"], from, "{text}");
+        took.push(answer["took_ms"].as_u64().unwrap());
+        count = answer["count"].as_u64().unwrap();
+    }
+    took.sort_unstable();
+    (took[took.len() / 2], count)
+}
