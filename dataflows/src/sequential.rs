@@ -12,6 +12,18 @@ use tributary_model::{Epoch, Millis};
 /// Changes of one epoch that wait for it to be closed, with the right to answer them.
 type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
 
+/// Has changes wait for their epochs to be closed; `right` gives the right to answer at an epoch.
+fn wait<D, R>(
+    open: &mut Open<D, R>,
+    changes: impl Iterator<Item = (D, Epoch, R)>,
+    right: impl Fn(&Epoch) -> Capability<Epoch>,
+) {
+    for (data, epoch, difference) in changes {
+        let (_, waiting) = open.entry(epoch).or_insert_with(|| (right(&epoch), Vec::new()));
+        waiting.push((data, difference));
+    }
+}
+
 /// Gives each closed epoch's changes to `apply`, with what time it is then, and on what it makes of them.
 ///
 /// Every worker is told the `clock` of each epoch in which it has changes.
@@ -38,11 +50,7 @@ where
             let mut clocks: BTreeMap<Epoch, Millis> = BTreeMap::new();
             move |(input, frontier), (clock, clock_frontier), output| {
                 input.for_each(|capability, changes| {
-                    for (data, epoch, difference) in changes.drain(..) {
-                        let (_, waiting) =
-                            open.entry(epoch).or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
-                        waiting.push((data, difference));
-                    }
+                    wait(&mut open, changes.drain(..), |epoch| capability.delayed(epoch, 0));
                 });
                 clock.for_each(|_, ticks| {
                     clocks.extend(ticks.drain(..).map(|(now, epoch, _)| (epoch, now)));
@@ -87,11 +95,7 @@ where
             let mut open: Open<D, R> = BTreeMap::new();
             move |(input, frontier), output| {
                 input.for_each(|capability, changes| {
-                    for (data, epoch, difference) in changes.drain(..) {
-                        let (_, waiting) =
-                            open.entry(epoch).or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
-                        waiting.push((data, difference));
-                    }
+                    wait(&mut open, changes.drain(..), |epoch| capability.delayed(epoch, 0));
                 });
                 while let Some(first) = open.first_entry().filter(|first| !frontier.less_equal(first.key())) {
                     let epoch = *first.key();

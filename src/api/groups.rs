@@ -3,6 +3,7 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::extract::{Path, Query};
+use super::page;
 use super::segments::{MembersAnswer, Page};
 use super::state::{ApiState, Freshness};
 use crate::store::{StoreError, View};
@@ -107,9 +108,7 @@ pub async fn members(
                 break;
             }
         }
-        let more = members.len() > limit;
-        members.truncate(limit);
-        let next = members.last().filter(|_| more).map(|(_, identifier)| identifier.to_string());
+        let next = page::cut(&mut members, limit, |(_, identifier)| identifier.to_string());
         let members = members.into_iter().map(|(profile, _)| profile.to_string()).collect();
         Ok(MembersAnswer { members, next, epoch: state.as_of(view)?.0 })
     });

@@ -6,6 +6,7 @@ pub mod extract;
 pub mod auth;
 pub mod ingest;
 pub mod state;
+mod page;
 pub mod profiles;
 pub mod identity;
 pub mod statements;

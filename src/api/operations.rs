@@ -3,6 +3,7 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::extract::Query;
+use super::page;
 use super::state::{ApiState, Freshness};
 use crate::telemetry;
 use axum::Json;
@@ -101,9 +102,7 @@ pub async fn rejected(
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let answer = state.read(move |_state, view| {
         let mut rejected = view.rejected(page.cursor, limit + 1)?;
-        let more = rejected.len() > limit;
-        rejected.truncate(limit);
-        let next = rejected.last().filter(|_| more).map(|(number, _)| number.to_string());
+        let next = page::cut(&mut rejected, limit, |(number, _)| number.to_string());
         let shown = rejected.into_iter().map(|(_, rejected)| {
             let body_base64 = std::str::from_utf8(&rejected.body)
                 .is_err()

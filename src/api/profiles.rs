@@ -3,6 +3,7 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::extract::{Path, Query};
+use super::page;
 use super::state::{ApiState, Freshness};
 use crate::engine::Profile;
 use crate::store::View;
@@ -201,9 +202,7 @@ pub async fn messages(
             notes.extend(view.notes(identifier, before, limit + 1)?);
         }
         notes.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
-        let more = notes.len() > limit;
-        notes.truncate(limit);
-        let next = notes.last().filter(|_| more).map(|((at, number), _)| format!("{at}-{number}"));
+        let next = page::cut(&mut notes, limit, |((at, number), _)| format!("{at}-{number}"));
         let messages = notes.into_iter().map(|(_, note)| MessageAnswer {
             id: note.id,
             trigger: note.trigger,

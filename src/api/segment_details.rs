@@ -133,14 +133,17 @@ fn events(
     identifiers: &[IdentifierId],
     now: Millis,
 ) -> Result<Vec<AggregateAnswer>, ApiError> {
-    let happened = view.events(identifiers, EVENTS)?;
+    let happened = view.events(identifiers, EVENTS)?.into_iter().filter_map(|happened| {
+        let event = state.processor.reread(&happened.body, happened.at, happened.message_id).ok()?;
+        Some((happened, event))
+    });
+    let happened: Vec<_> = happened.collect();
     let mut answers = Vec::new();
     for aggregate in plan.program.aggregates_of(segment).iter().filter_map(|at| plan.program.aggregates.get(*at)) {
         let mut answer = AggregateAnswer { expression: aggregate.text.clone(), count: 0, latest: Vec::new() };
-        for happened in &happened {
-            let Ok(event) = state.processor.reread(&happened.body, happened.at, happened.message_id) else { continue };
+        for (happened, event) in &happened {
             let in_window = aggregate.window.as_ref().is_none_or(|window| window.holds(event.timestamp, now));
-            if in_window && aggregate.observe(&event).is_some() {
+            if in_window && aggregate.observe(event).is_some() {
                 answer.count += 1;
                 if answer.latest.len() < NAMED {
                     answer.latest.push(serde_json::from_slice(&happened.body).unwrap_or_default());

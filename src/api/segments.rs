@@ -3,6 +3,7 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::extract::{Path, Query};
+use super::page;
 use super::state::{ApiState, Freshness};
 use axum::Json;
 use axum::extract::State;
@@ -148,9 +149,7 @@ pub async fn members(
     let (limit, after) = page.read::<ProfileId>()?;
     let answer = state.read(move |state, view| {
         let mut members = view.members(&id, after, limit + 1)?;
-        let more = members.len() > limit;
-        members.truncate(limit);
-        let next = members.last().filter(|_| more).map(|(profile, _)| profile.to_string());
+        let next = page::cut(&mut members, limit, |(profile, _)| profile.to_string());
         let members = members.into_iter().map(|(profile, _)| profile.to_string()).collect();
         Ok(MembersAnswer { members, next, epoch: state.as_of(view)?.0 })
     });

@@ -6,6 +6,7 @@ use super::error::{ApiError, ErrorAnswer};
 use super::extract::{Path, Query};
 use super::ingest::{Accepted, append};
 use super::limits::read_body;
+use super::page;
 use super::state::{ApiState, Freshness};
 use crate::store::statements::Made;
 use axum::Json;
@@ -209,9 +210,7 @@ pub async fn statements(
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let answer = state.read(move |_, view| {
         let mut made = view.statements(page.cursor, limit + 1)?;
-        let more = made.len() > limit;
-        made.truncate(limit);
-        let next = made.last().filter(|_| more).map(|(number, _)| *number);
+        let next = page::cut(&mut made, limit, |(number, _)| *number);
         let mut statements = Vec::with_capacity(made.len());
         for (_, Made { at, statement }) in made {
             // Of what was deleted since, only the hash that stands for it is told.

@@ -89,13 +89,8 @@ fn observe(
     for (id, facts) in identifiers.iter().zip(store.facts(&identifiers)?) {
         let (Some(mut facts), Some(events)) = (facts, by_identifier.get(id)) else { continue };
         for event in events {
-            for index in new {
-                let Some(aggregate) = plan.program.aggregates.get(*index) else { continue };
-                if let Some(value) = aggregate.observe(event) {
-                    let observed = (value, event.timestamp, event.message_id);
-                    let slot = plan.slots.aggregate(*index);
-                    facts.observe(aggregate, slot, observed, now, &mut Features::default());
-                }
+            for observed in plan.observed_by(new.iter().copied(), event) {
+                facts.observe(observed, now, &mut Features::default());
             }
         }
         if let Some(next) = facts.next_expiry(plan).filter(|next| facts.timer.is_none_or(|timer| *next < timer)) {

@@ -132,16 +132,12 @@ impl Condition {
                 return Ok(in_time);
             }
             let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) else { return Ok(true) };
-            for index in new {
-                let Some(aggregate) = self.plan.program.aggregates.get(*index) else { continue };
-                let Some(value) = aggregate.observe(&event) else { continue };
+            for observed in self.plan.observed_by(new.iter().copied(), &event) {
                 let Some(identifier) = event.identifiers.first() else { continue };
                 let facts = found
                     .entry(happened.identifier)
                     .or_insert_with(|| IdentifierFacts::new(identifier.clone(), event.timestamp));
-                let observed = (value, event.timestamp, event.message_id);
-                let slot = self.plan.slots.aggregate(*index);
-                facts.observe(aggregate, slot, observed, now, &mut Features::default());
+                facts.observe(observed, now, &mut Features::default());
             }
             Ok(true)
         })?;

@@ -5,10 +5,9 @@
 //! [`Features`], which is what the dataflow is fed.
 
 use super::aggregates::AggregateState;
-use super::features::{Features, Slot, Valued};
+use super::features::{Features, Valued};
 use super::groups::{Belongs, GroupFacts, GroupTrait, merge_traits};
-use super::plan::{Plan, TraitSlot};
-use crate::segments::Aggregate;
+use super::plan::{Observed, Plan, TraitSlot};
 use differential_dataflow::difference::{Abelian, IsZero};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -150,12 +149,8 @@ impl IdentifierFacts {
     /// Windows must have been brought to `now` by [`expire`](Self::expire) first.
     pub fn apply(&mut self, plan: &Plan, event: &Event, now: Millis, change: &mut Change) {
         self.events += 1;
-        for (index, aggregate) in plan.touched_by(event) {
-            if let Some(value) = aggregate.observe(event) {
-                let slot = plan.slots.aggregate(index);
-                let observed = (value, event.timestamp, event.message_id);
-                self.observe(aggregate, slot, observed, now, &mut change.features);
-            }
+        for observed in plan.observed(event) {
+            self.observe(observed, now, &mut change.features);
         }
         if event.kind == EventKind::Identify {
             for (name, json) in &event.traits {
@@ -207,20 +202,14 @@ impl IdentifierFacts {
     }
 
     /// Takes in one observation of one aggregate.
-    pub fn observe(
-        &mut self,
-        aggregate: &Aggregate,
-        slot: Slot,
-        observed: (Value, Millis, MessageId),
-        now: Millis,
-        change: &mut Features,
-    ) {
+    pub fn observe(&mut self, observed: Observed<'_>, now: Millis, change: &mut Features) {
+        let Observed { aggregate, slot, said } = observed;
         let found = self.aggregates.binary_search_by_key(&aggregate.id, |(id, _)| *id);
         let mut held = match found {
             Ok(at) => self.aggregates.get_mut(at).map(|(_, state)| std::mem::replace(state, EMPTY)),
             Err(_) => None,
         };
-        AggregateState::observe(&mut held, aggregate, slot, observed, now, change);
+        AggregateState::observe(&mut held, aggregate, slot, said, now, change);
         match (found, held) {
             (Ok(at), Some(state)) => {
                 if let Some(entry) = self.aggregates.get_mut(at) {

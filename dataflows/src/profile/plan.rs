@@ -17,6 +17,17 @@ pub struct TraitSlot {
     pub below: Vec<String>,
 }
 
+/// What one aggregate sees in an event.
+#[derive(Debug)]
+pub struct Observed<'a> {
+    /// Which aggregate.
+    pub aggregate: &'a Aggregate,
+    /// Where it stands in the features.
+    pub slot: Slot,
+    /// The value, when the event happened, and what breaks ties of time.
+    pub said: (Value, Millis, MessageId),
+}
+
 /// The program with its indexes.
 #[derive(Debug)]
 pub struct Plan {
@@ -55,11 +66,23 @@ impl Plan {
         Self { program, slots, touched, by_trait, by_id }
     }
 
-    /// The aggregates that an event can change, with their indexes.
-    pub fn touched_by<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (usize, &'a Aggregate)> {
-        self.touched
-            .by(event)
-            .filter_map(|index| self.program.aggregates.get(index).map(|aggregate| (index, aggregate)))
+    /// What all aggregates see in an event.
+    pub fn observed<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = Observed<'a>> {
+        self.observed_by(self.touched.by(event), event)
+    }
+
+    /// What some aggregates, by index, see in an event.
+    pub fn observed_by<'a>(
+        &'a self,
+        indexes: impl Iterator<Item = usize> + 'a,
+        event: &'a Event,
+    ) -> impl Iterator<Item = Observed<'a>> {
+        indexes.filter_map(|index| {
+            let aggregate = self.program.aggregates.get(index)?;
+            let value = aggregate.observe(event)?;
+            let said = (value, event.timestamp, event.message_id);
+            Some(Observed { aggregate, slot: self.slots.aggregate(index), said })
+        })
     }
 
     /// The slots that a top-level trait feeds.

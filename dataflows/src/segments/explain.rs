@@ -1,6 +1,6 @@
 //! Why a customer is in a segment or not: the expression part by part, each with its value.
 
-use super::expression::{Customer, CustomerColumn, CustomerTree, GroupColumn, Test, Tree};
+use super::expression::{CustomerColumn, CustomerTree, GroupColumn, Test, Tree};
 use super::program::{ProfileValues, Program, Step};
 use super::run::Scratch;
 use std::fmt;
@@ -45,27 +45,7 @@ impl Program {
         let steps = self.needed_by(Step::Segment(segment));
         let mut scratch = self.scratch();
         self.run_steps(&steps, profile, &mut scratch);
-        let customer = scratch.customer(profile);
-        let expressions = steps.iter().filter_map(|step| self.expression(*step));
-        expressions.filter_map(|expression| expression.next_change(&customer, profile.now())).min()
-    }
-
-    /// The aggregates that a segment reads, by index, also through what it refers to.
-    pub fn aggregates_of(&self, segment: usize) -> Vec<usize> {
-        let mut found = Vec::new();
-        for expression in self.needed_by(Step::Segment(segment)).into_iter().filter_map(|step| self.expression(step)) {
-            expression.each_leaf(&mut |leaf| match leaf {
-                CustomerColumn::Count(index)
-                | CustomerColumn::Sum(index)
-                | CustomerColumn::Average(index)
-                | CustomerColumn::Value(index) => found.push(*index),
-                CustomerColumn::Sequence(sequence) => found.extend([sequence.first, sequence.second]),
-                _ => {}
-            });
-        }
-        found.sort_unstable();
-        found.dedup();
-        found
+        self.next_change_of(steps.into_iter(), profile, &scratch)
     }
 
     fn explained(
@@ -141,12 +121,6 @@ impl Program {
     fn of_group(&self, index: usize) -> String {
         let expression = self.groups.expression(index);
         expression.map(|expression| expression.map(&|leaf| self.name(leaf)).to_string()).unwrap_or_default()
-    }
-}
-
-impl Scratch {
-    fn customer<'p, P: ProfileValues>(&'p self, profile: &'p P) -> Customer<'p, P> {
-        Customer { profile, computed: self.computed(), segments: self.segments() }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::expression::{Customer, CustomerColumn, CustomerTree};
 use super::program::{Evaluation, ProfileValues, Program, Step};
 use crate::profile::features::Slot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{Millis, Value};
 
 /// Which steps read what, by their places in the order.
@@ -70,12 +70,9 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn computed(&self) -> &[Value] {
-        &self.computed
-    }
-
-    pub(super) fn segments(&self) -> &[bool] {
-        &self.segments
+    /// A customer, with what has been computed so far.
+    pub(super) fn customer<'p, P: ProfileValues>(&'p self, profile: &'p P) -> Customer<'p, P> {
+        Customer { profile, computed: &self.computed, segments: &self.segments }
     }
 
     pub(super) fn is_in(&self, segment: usize) -> bool {
@@ -113,8 +110,7 @@ impl Program {
     /// Runs some steps, each after those it needs.
     pub(super) fn run_steps(&self, steps: &[Step], profile: &impl ProfileValues, scratch: &mut Scratch) {
         for step in steps {
-            let Scratch { computed, segments } = &*scratch;
-            let customer = Customer { profile, computed, segments };
+            let customer = scratch.customer(profile);
             match step {
                 Step::Computed(index) => {
                     let Some(definition) = self.computed.get(*index) else { continue };
@@ -162,14 +158,26 @@ impl Program {
 
     /// The steps that one needs, and last itself, in order.
     pub(super) fn needed_by(&self, step: Step) -> Vec<Step> {
+        self.places_needed_by(step).into_iter().filter_map(|place| self.steps.get(place).copied()).collect()
+    }
+
+    fn places_needed_by(&self, step: Step) -> BTreeSet<usize> {
         let mut open: Vec<usize> = self.readers.places.get(&step).copied().into_iter().collect();
-        let mut needed = std::collections::BTreeSet::new();
+        let mut needed = BTreeSet::new();
         while let Some(place) = open.pop() {
             if needed.insert(place) {
                 open.extend(self.readers.needs.get(place).into_iter().flatten());
             }
         }
-        needed.into_iter().filter_map(|place| self.steps.get(place).copied()).collect()
+        needed
+    }
+
+    /// The aggregates that a segment reads, by index, also through what it refers to.
+    pub fn aggregates_of(&self, segment: usize) -> Vec<usize> {
+        let needed = self.places_needed_by(Step::Segment(segment));
+        let is_read = |(_, readers): &(&Slot, &Vec<usize>)| readers.iter().any(|place| needed.contains(place));
+        let slots = self.readers.by_slot.iter().filter(is_read).map(|(slot, _)| usize::from(*slot));
+        slots.filter(|slot| *slot < self.aggregates.len()).collect()
     }
 
     /// The computed traits, by name, and the segments, by id, that a segment needs, and itself.
@@ -189,7 +197,7 @@ impl Program {
         let slots: Vec<Slot> = aggregates.iter().map(|index| *index as Slot).collect();
         let mut open: Vec<usize> =
             slots.iter().filter_map(|slot| self.readers.by_slot.get(slot)).flatten().copied().collect();
-        let mut found = std::collections::BTreeSet::new();
+        let mut found = BTreeSet::new();
         while let Some(place) = open.pop() {
             if found.insert(place) {
                 open.extend(self.readers.readers.get(place).into_iter().flatten());
@@ -216,9 +224,19 @@ impl Program {
 
     /// When what is said of a customer changes by itself; the steps that read the clock have just been run.
     pub(super) fn next_change(&self, profile: &impl ProfileValues, scratch: &Scratch) -> Option<Millis> {
-        let customer = Customer { profile, computed: &scratch.computed, segments: &scratch.segments };
-        let steps = self.readers.clocked.iter().filter_map(|place| self.steps.get(*place));
-        let expressions = steps.filter_map(|step| self.expression(*step));
+        let steps = self.readers.clocked.iter().filter_map(|place| self.steps.get(*place).copied());
+        self.next_change_of(steps, profile, scratch)
+    }
+
+    /// When what some steps, which have just been run, say of a customer changes by itself.
+    pub(super) fn next_change_of(
+        &self,
+        steps: impl Iterator<Item = Step>,
+        profile: &impl ProfileValues,
+        scratch: &Scratch,
+    ) -> Option<Millis> {
+        let customer = scratch.customer(profile);
+        let expressions = steps.filter_map(|step| self.expression(step));
         expressions.filter_map(|expression| expression.next_change(&customer, profile.now())).min()
     }
 }
