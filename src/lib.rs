@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod definitions;
 pub mod server;
 pub mod engine;
 pub mod store;

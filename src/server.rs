@@ -3,6 +3,7 @@
 use crate::activation::{Dispatchers, Messages};
 use crate::api;
 use crate::config::{Configuration, LogKind, ServerConfig};
+use crate::definitions::Definer;
 use crate::engine::suggestions::Suggestions;
 use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, clock, wall_clock};
 use crate::store::{Store, StoreOptions};
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use tributary_connectors::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, KafkaSource, Log, OnTruncated};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
-use tributary_dataflows::profile::Plan;
 
 /// How the log that HTTP appends to is called among the streams.
 const LOG_STREAM: &str = "log";
@@ -47,8 +47,7 @@ impl Server {
     pub async fn start(configuration: Configuration) -> anyhow::Result<Self> {
         let Configuration { server: config, loaded } = configuration;
         let metrics = telemetry::recorder().map_err(anyhow::Error::msg)?;
-        let definitions = Arc::new(loaded.definitions);
-        let plan = Arc::new(Plan::new(loaded.program));
+        let definitions = Arc::new(loaded.definitions.clone());
         let rules = Arc::new(Rules::new(&definitions.identity));
         let messages = Arc::new(Messages::new(&definitions)?);
         let processor = Arc::new(Processor::new(&definitions.identity)?);
@@ -62,12 +61,21 @@ impl Server {
             tokio::task::spawn_blocking(move || open(&config)).await??
         };
         let Opened { store, log, sources } = opened;
+        let definer = {
+            let store = store.clone();
+            let defining = move || Definer::start(store, loaded, clock::now());
+            tokio::task::spawn_blocking(defining).await?.context(
+                "what was defined over HTTP does not go with the definitions folder (mend the folder, or delete it there)",
+            )?
+        };
+        let definer = Arc::new(definer);
 
         let engine = Engine::start(EngineParts {
             store: store.clone(),
             sources,
             processor: processor.clone(),
-            plan: plan.clone(),
+            plan: definer.at_start(),
+            wanted: definer.wanted(),
             rules: rules.clone(),
             messages,
             clock: wall_clock(),
@@ -94,9 +102,9 @@ impl Server {
         let router = api::router(api::Parts {
             config: &config,
             store,
-            plan,
+            definer,
+            progress: engine.progress(),
             rules,
-            definitions,
             suggestions,
             committed: engine.committed(),
             log_stream: LOG_STREAM.to_owned(),

@@ -126,6 +126,11 @@ pub fn population(meta: &Meta) {
     }
 }
 
+/// A segment is no longer defined.
+pub fn segment_gone(id: &str) {
+    gauge!(SEGMENT_MEMBERS, "segment" => id.to_owned()).set(0.0);
+}
+
 /// Customers were compared.
 pub fn suggested(suggestions: usize, took: Duration) {
     gauge!(IDENTITY_SUGGESTIONS).set(suggestions as f64);

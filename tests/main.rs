@@ -18,6 +18,7 @@ mod identity_rules;
 mod suggestions;
 mod groups;
 mod segments;
+mod definitions;
 mod warehouse;
 mod clock;
 mod triggers;

@@ -6,7 +6,7 @@
 //! facts (identifier, ±features) ──────────────────────────────────────────────────────┼─► (profile, ±features) ─┐
 //! group calls (identifier, group), (group, ±features) ─► groups (if any are read) ────┴─► Group                 │
 //!                                                             └─► (profile, ±features) ─────────────────────────┤
-//! clock ─────────────────────────────────────────────────────┐                                                   │
+//! ticks ─────────────────────────────────────────────────────┐                                                   │
 //!                                    Member, Count, Wake ◄─ segments ◄─ all of a profile's features ◄─────────────┘
 //! ```
 
@@ -15,13 +15,15 @@ use crate::identity::operator::resolve;
 use crate::identity::{Evidence, Resolved, Rules};
 use crate::output::{Output, SegmentIndex};
 use crate::profile::{Belongs, Features, Plan};
-use crate::segments::membership::{Said, evaluate};
+use crate::segments::membership::{Said, Tick, evaluate};
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::operators::CountTotal;
 use std::sync::Arc;
-use timely::dataflow::Scope;
-use tributary_model::{Epoch, GroupId, IdentifierId, Millis, ProfileId};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::Input as TimelyInput;
+use timely::dataflow::{InputHandle, Scope};
+use tributary_model::{Epoch, GroupId, IdentifierId, ProfileId};
 
 /// What a worker feeds. All advance together, one epoch at a time.
 pub struct Inputs {
@@ -33,8 +35,8 @@ pub struct Inputs {
     pub belongs: InputSession<Epoch, (IdentifierId, Belongs), isize>,
     /// Changes of what is said of groups; left aside where no definition reads groups.
     pub groups: InputSession<Epoch, GroupId, Features>,
-    /// What time it is in each epoch; every worker is told.
-    pub clock: InputSession<Epoch, Millis, isize>,
+    /// What each epoch begins with.
+    ticks: InputHandle<Epoch, CapacityContainerBuilder<Vec<(Epoch, Tick)>>>,
 }
 
 impl std::fmt::Debug for Inputs {
@@ -44,18 +46,23 @@ impl std::fmt::Debug for Inputs {
 }
 
 impl Inputs {
+    /// Tells what time it is in the open epoch, and other definitions that hold from it on; every worker is told, each epoch.
+    pub fn tick(&mut self, tick: Tick) {
+        let epoch = *self.ticks.time();
+        self.ticks.send((epoch, tick));
+    }
+
     /// Closes all epochs before this one.
     pub fn advance_to(&mut self, epoch: Epoch) {
         self.evidence.advance_to(epoch);
         self.facts.advance_to(epoch);
         self.belongs.advance_to(epoch);
         self.groups.advance_to(epoch);
-        self.clock.advance_to(epoch);
+        self.ticks.advance_to(epoch);
         self.evidence.flush();
         self.facts.flush();
         self.belongs.flush();
         self.groups.flush();
-        self.clock.flush();
     }
 }
 
@@ -69,7 +76,7 @@ pub fn build(
     let (facts_in, facts) = scope.new_collection::<IdentifierId, Features>();
     let (belongs_in, belongs) = scope.new_collection::<(IdentifierId, Belongs), isize>();
     let (groups_in, groups) = scope.new_collection::<GroupId, Features>();
-    let (clock_in, clock) = scope.new_collection::<Millis, isize>();
+    let (ticks_in, ticks) = TimelyInput::new_input(&scope);
 
     let resolved = resolve(evidence, rules);
     let owner = resolved
@@ -92,12 +99,12 @@ pub fn build(
         let told = accounts.evaluated.map(|(group, evaluation)| Output::Group(group, evaluation));
         outputs = outputs.concat(told);
     }
-    let profiles = features.arrange_by_self_named("Profiles").count_total();
+    let profiles = features.arrange_by_self_named("Profiles");
 
-    let said = evaluate(profiles, clock, plan);
+    let said = evaluate(profiles, ticks, plan);
     let members = said.clone().flat_map(|said| match said {
         Said::Member(_profile, segment) => Some(segment),
-        Said::Wake(..) => None,
+        Said::Wake(..) | Said::Redefined(..) | Said::Current(_) => None,
     });
     let counts = members.count_total();
 
@@ -105,9 +112,11 @@ pub fn build(
         .concat(said.map(|said| match said {
             Said::Member(profile, segment) => Output::Member(profile, segment),
             Said::Wake(profile, at) => Output::Wake(profile, at),
+            Said::Redefined(profile, segment) => Output::Redefined(profile, segment),
+            Said::Current(version) => Output::Current(version),
         }))
         .concat(counts.map(|(segment, count): (SegmentIndex, isize)| Output::Count(segment, count as i64)));
     let inputs =
-        Inputs { evidence: evidence_in, facts: facts_in, belongs: belongs_in, groups: groups_in, clock: clock_in };
+        Inputs { evidence: evidence_in, facts: facts_in, belongs: belongs_in, groups: groups_in, ticks: ticks_in };
     (inputs, outputs)
 }

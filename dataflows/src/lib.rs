@@ -14,3 +14,4 @@ pub mod graph;
 
 pub use graph::{Inputs, build};
 pub use output::{Output, SegmentIndex};
+pub use segments::membership::Tick;

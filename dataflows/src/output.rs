@@ -5,8 +5,8 @@ use crate::segments::GroupEvaluation;
 use serde::{Deserialize, Serialize};
 use tributary_model::{GroupId, IdentifierId, Millis, ProfileId};
 
-/// A segment's index in the compiled program.
-pub type SegmentIndex = u16;
+/// A segment's number, the same in all programs since the start (see [`Slots`](crate::profile::Slots)).
+pub type SegmentIndex = u32;
 
 /// Something that is true as of an epoch; a change of it comes as one −1 and one +1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ pub enum Output {
     Member(ProfileId, SegmentIndex),
     /// What is said of this profile changes at that time, if nothing happens before.
     Wake(ProfileId, Millis),
+    /// In this epoch the profile has come to this segment, or left it, because definitions have changed: no customer's doing.
+    Redefined(ProfileId, SegmentIndex),
+    /// A worker's profiles are all told of by the definitions of this version.
+    Current(u64),
     /// This segment has so many members; a segment without members has no count.
     Count(SegmentIndex, i64),
     /// Something about identities for an operator to look at.

@@ -4,10 +4,11 @@ use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use std::collections::BTreeMap;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
-use tributary_model::{Epoch, Millis};
+use tributary_model::Epoch;
 
 /// Changes of one epoch that wait for it to be closed, with the right to answer them.
 type Open<D, R> = BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, R)>)>;
@@ -24,46 +25,46 @@ fn wait<D, R>(
     }
 }
 
-/// Gives each closed epoch's changes to `apply`, with what time it is then, and on what it makes of them.
+/// Gives each closed epoch's changes to `apply`, with the epoch and its ticks, and on what it makes of them.
 ///
-/// Every worker is told the `clock` of each epoch in which it has changes.
-pub(crate) fn by_epoch_at<'scope, D, R, O>(
+/// Every worker is given each tick, with its epoch; an epoch with ticks is applied even if nothing changes in it. Changes
+/// stay with the worker on which they are.
+pub(crate) fn by_epoch_at<'scope, D, R, T, O>(
     changes: VecCollection<'scope, Epoch, D, R>,
-    clock: VecCollection<'scope, Epoch, Millis, isize>,
+    ticks: StreamVec<'scope, Epoch, (Epoch, T)>,
     name: &str,
-    route: impl Fn(&D) -> u64 + 'static,
-    mut apply: impl FnMut(Millis, Vec<(D, R)>) -> Vec<(O, isize)> + 'static,
+    mut apply: impl FnMut(Epoch, Vec<T>, Vec<(D, R)>) -> Vec<(O, isize)> + 'static,
 ) -> VecCollection<'scope, Epoch, O, isize>
 where
-    D: ExchangeData,
-    R: Semigroup + ExchangeData,
+    D: Clone + 'static,
+    R: Semigroup + 'static,
+    T: Clone + 'static,
     O: Clone + 'static,
 {
-    let to_worker = Exchange::new(move |(data, _, _): &(D, Epoch, R)| route(data));
     let applied = changes.inner.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
-        clock.inner,
-        to_worker,
+        ticks,
+        Pipeline,
         Pipeline,
         name,
         move |_capability, _info| {
             let mut open: Open<D, R> = BTreeMap::new();
-            let mut clocks: BTreeMap<Epoch, Millis> = BTreeMap::new();
-            move |(input, frontier), (clock, clock_frontier), output| {
+            let mut waiting: BTreeMap<Epoch, Vec<T>> = BTreeMap::new();
+            move |(input, frontier), (ticks, ticks_frontier), output| {
                 input.for_each(|capability, changes| {
                     wait(&mut open, changes.drain(..), |epoch| capability.delayed(epoch, 0));
                 });
-                clock.for_each(|_, ticks| {
-                    clocks.extend(ticks.drain(..).map(|(now, epoch, _)| (epoch, now)));
+                ticks.for_each(|capability, ticks| {
+                    for (epoch, tick) in ticks.drain(..) {
+                        open.entry(epoch).or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
+                        waiting.entry(epoch).or_default().push(tick);
+                    }
                 });
-                let is_closed = |epoch: &Epoch| !frontier.less_equal(epoch) && !clock_frontier.less_equal(epoch);
+                let is_closed = |epoch: &Epoch| !frontier.less_equal(epoch) && !ticks_frontier.less_equal(epoch);
                 while let Some(first) = open.first_entry().filter(|first| is_closed(first.key())) {
                     let epoch = *first.key();
                     let (capability, changes) = first.remove();
-                    // Of the epochs before it nothing more is to come.
-                    clocks = clocks.split_off(&epoch);
-                    let now = clocks.get(&epoch).copied().unwrap_or(Millis::MIN);
                     let mut session = output.session(&capability);
-                    for (made, times) in apply(now, changes) {
+                    for (made, times) in apply(epoch, waiting.remove(&epoch).unwrap_or_default(), changes) {
                         session.give((made, epoch, times));
                     }
                 }

@@ -7,10 +7,12 @@
 mod support;
 
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use support::dataflow::Dataflow;
-use support::definitions::Ruleset;
+use support::definitions::{Choice, Ruleset};
 use support::naive::{Happening, History};
 use tributary_dataflows::identity::{Stated, ends};
+use tributary_model::ProfileId;
 
 /// What a test can do to the world.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ enum Step {
     Delete(usize),
     /// Time passes.
     Wait(i64),
+    /// Other segments are defined, while all goes on.
+    Redefine(Choice),
     /// A restart, by other rules.
     Restart(Ruleset),
     /// The epoch is closed, and everything is compared.
@@ -87,8 +91,32 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..86_400_000i64 * 2).prop_map(Step::Wait),
         1 => (0..120_000i64).prop_map(Step::Wait),
         1 => ruleset().prop_map(Step::Restart),
+        2 => (any::<u32>(), any::<bool>()).prop_map(|(segments, swapped)| Step::Redefine(Choice { segments, swapped })),
         4 => Just(Step::Close),
     ]
+}
+
+fn compare(dataflow: &Dataflow, history: &History) {
+    let all = history.answers();
+    assert_eq!(dataflow.owners(), all.owners, "owners");
+    assert_eq!(dataflow.conflicts(), all.conflicts, "conflicts");
+    assert_eq!(dataflow.groups(), all.groups, "groups");
+    let (defined, next) = dataflow.defined();
+    let answers = all.of(defined);
+    let Some(next) = next.map(|next| all.of(next)) else {
+        assert_eq!(dataflow.members(), answers.members, "members");
+        assert_eq!(dataflow.counts(), answers.counts, "counts");
+        return;
+    };
+    // Other definitions are being taken over: each customer is told of by the old or by the new ones.
+    let of = |members: &BTreeSet<(ProfileId, String)>, profile: ProfileId| -> BTreeSet<String> {
+        members.iter().filter(|(of, _)| *of == profile).map(|(_, segment)| segment.clone()).collect()
+    };
+    for profile in dataflow.profiles() {
+        let told = of(&dataflow.members(), profile);
+        let (old, new) = (of(&answers.members, profile), of(&next.members, profile));
+        assert!(told == old || told == new, "{profile}: {told:?} is neither {old:?} nor {new:?}");
+    }
 }
 
 fn play(steps: &[Step], workers: usize) {
@@ -129,18 +157,14 @@ fn play(steps: &[Step], workers: usize) {
                 history.now += ms;
                 dataflow.wait_until(history.now);
             }
+            Step::Redefine(choice) => dataflow.redefine(*choice),
             Step::Restart(rules) => {
                 history.rules = *rules;
                 dataflow.restart(rules);
             }
             Step::Close => {
                 dataflow.close();
-                let answers = history.answers();
-                assert_eq!(dataflow.owners(), answers.owners, "owners");
-                assert_eq!(dataflow.conflicts(), answers.conflicts, "conflicts");
-                assert_eq!(dataflow.members(), answers.members, "members");
-                assert_eq!(dataflow.counts(), answers.counts, "counts");
-                assert_eq!(dataflow.groups(), answers.groups, "groups");
+                compare(&dataflow, &history);
             }
         }
     }

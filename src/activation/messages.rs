@@ -22,6 +22,8 @@ pub enum Occasion<'a> {
     Segment {
         /// The segment's id.
         id: &'a str,
+        /// What people call it.
+        name: Option<&'a str>,
     },
     /// A customer did something.
     Event(&'a Event),
@@ -30,7 +32,6 @@ pub enum Occasion<'a> {
 /// All triggers, ready to be rendered.
 pub struct Messages {
     triggers: BTreeMap<String, Trigger>,
-    names: BTreeMap<String, String>,
     templates: Environment<'static>,
 }
 
@@ -59,8 +60,7 @@ impl Messages {
             let added = templates.add_template_owned(id.clone(), trigger.send.body.clone());
             added.map_err(|source| TemplateError { trigger: id.clone(), source })?;
         }
-        let names = definitions.segments.iter().map(|(id, segment)| (id.clone(), segment.name.clone()));
-        Ok(Self { triggers: definitions.triggers.clone(), names: names.collect(), templates })
+        Ok(Self { triggers: definitions.triggers.clone(), templates })
     }
 
     /// The triggers that entering (or leaving) a segment sets off.
@@ -91,7 +91,7 @@ impl Messages {
     ) -> Result<String, minijinja::Error> {
         let identifiers: Vec<_> = profile.identifiers.iter().map(|facts| &facts.identifier).collect();
         let (segment, event) = match occasion {
-            Occasion::Segment { id } => (Some(context! { id, name => self.names.get(id) }), None),
+            Occasion::Segment { id, name } => (Some(context! { id, name }), None),
             Occasion::Event(event) => (None, Some(Value::from(Serde(event_json(event))))),
         };
         self.templates.get_template(trigger)?.render(context! {

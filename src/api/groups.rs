@@ -60,7 +60,7 @@ pub async fn group(
             Some(evaluation) => Some(evaluation.members),
             None => count(view, group)?,
         };
-        let program = &state.plan.program;
+        let program = &state.definer.at_start().program;
         let names = program.groups.computed.iter().filter_map(|index| program.computed.get(*index));
         let values = evaluation.iter().flat_map(|evaluation| &evaluation.computed);
         let computed = names.map(|computed| computed.name.clone()).zip(values.map(tributary_model::Value::to_json));

@@ -12,14 +12,17 @@ pub mod identity;
 pub mod statements;
 pub mod suggestions;
 pub mod groups;
+pub mod definitions;
+pub mod definition_changes;
 pub mod segments;
 pub mod segment_details;
 pub mod preview;
 pub mod operations;
 
 use crate::config::ServerConfig;
+use crate::definitions::Definer;
 use crate::engine::suggestions::Suggestions;
-use crate::engine::{Committed, clock};
+use crate::engine::{Committed, Progress, clock};
 use crate::store::Store;
 use crate::telemetry;
 use auth::Tokens;
@@ -29,7 +32,7 @@ use axum::http::HeaderValue;
 use axum::http::header::LOCATION;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use error::{ApiError, Moved};
 use metrics_exporter_prometheus::PrometheusHandle;
 use state::ApiState;
@@ -40,8 +43,6 @@ use tokio_util::sync::CancellationToken;
 use tributary_connectors::log::Log;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
-use tributary_dataflows::profile::Plan;
-use tributary_model::Definitions;
 use utoipa::OpenApi;
 
 /// What the routes answer from.
@@ -50,12 +51,12 @@ pub struct Parts<'a> {
     pub config: &'a ServerConfig,
     /// The state.
     pub store: Arc<Store>,
-    /// Compiled definitions.
-    pub plan: Arc<Plan>,
+    /// Where definitions are changed.
+    pub definer: Arc<Definer>,
+    /// How far the engine is with that.
+    pub progress: watch::Receiver<Option<Progress>>,
     /// Identity rules.
     pub rules: Arc<Rules>,
-    /// Definitions as written.
-    pub definitions: Arc<Definitions>,
     /// Customers who may be one person, where definitions ask for it.
     pub suggestions: Option<Arc<Suggestions>>,
     /// The last committed epoch.
@@ -92,12 +93,13 @@ pub fn router(parts: Parts<'_>) -> Router {
     .with_timeout(parts.config.http.request_timeout);
     let state = Arc::new(ApiState {
         store: parts.store,
-        plan: parts.plan,
+        wanted: parts.definer.wanted(),
+        definer: parts.definer,
+        progress: parts.progress,
         rules: parts.rules,
         log: parts.log,
         processor: parts.processor,
         clock: Arc::new(clock::now),
-        definitions: parts.definitions,
         suggestions: parts.suggestions,
         committed: parts.committed,
         log_stream: parts.log_stream,
@@ -126,11 +128,21 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/identifiers/{identifier}", delete(statements::delete))
         .route("/v1/groups/{group}", get(groups::group))
         .route("/v1/groups/{group}/members", get(groups::members))
-        .route("/v1/segments", get(segments::segments))
+        .route("/v1/definitions", put(definition_changes::apply))
+        .route("/v1/definitions/changes", get(definition_changes::changes))
+        .route("/v1/traits", get(definitions::traits).post(definitions::create_trait))
+        .route(
+            "/v1/traits/{name}",
+            get(definitions::one_trait).put(definitions::put_trait).delete(definitions::delete_trait),
+        )
+        .route("/v1/segments", get(segments::segments).post(definitions::create_segment))
         .route("/v1/segments/stream", get(segments::stream))
         .route("/v1/segments/preview", post(preview::preview))
         .route("/v1/segments/overlap", get(segment_details::overlap))
-        .route("/v1/segments/{id}", get(segments::segment))
+        .route(
+            "/v1/segments/{id}",
+            get(segments::segment).put(definitions::put_segment).delete(definitions::delete_segment),
+        )
         .route("/v1/segments/{id}/history", get(segment_details::history))
         .route("/v1/profiles/{profile}/segments/{id}/explain", get(segment_details::explain))
         .route("/v1/segments/{id}/members", get(segments::members))
@@ -209,6 +221,16 @@ async fn relocate(request: Request, next: Next) -> Response {
         statements::statements,
         groups::group,
         groups::members,
+        definition_changes::apply,
+        definition_changes::changes,
+        definitions::traits,
+        definitions::one_trait,
+        definitions::create_trait,
+        definitions::put_trait,
+        definitions::delete_trait,
+        definitions::create_segment,
+        definitions::put_segment,
+        definitions::delete_segment,
         segments::segments,
         segments::segment,
         segments::members,

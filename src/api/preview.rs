@@ -66,7 +66,7 @@ pub async fn preview(
     let answer = state.read(move |state, view| {
         let _turn = turn;
         let started = Instant::now();
-        let condition = Condition::new(&request.r#where, &state.definitions, &state.plan).map_err(refused)?;
+        let condition = Condition::new(&request.r#where, &state.definitions(), &state.plan()).map_err(refused)?;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
         let preview = condition.count(view, &state.processor, threads, started + LONGEST).map_err(refused)?;
         let (epoch, position) = state.as_of(view)?;
@@ -88,7 +88,7 @@ fn refused(error: PreviewError) -> ApiError {
             let told: Vec<_> = mistakes.iter().map(|at| format!("{}:{}: {}", at.line, at.column, at.message)).collect();
             ApiError::bad_request("invalid_condition", format!("where:{}", told.join("; where:")))
         }
-        PreviewError::Groups => ApiError::bad_request(
+        PreviewError::Groups(_) => ApiError::bad_request(
             "group_not_read",
             "what is read of groups is computed for definitions only, and none reads this; define a segment that does",
         ),

@@ -82,14 +82,15 @@ pub async fn profile(
     state.fresh(&freshness).await?;
     let answer = state.read(move |state, view| {
         let id = find(state, view, &key)?;
-        let profile = Profile::read(view, id, &state.plan, &state.rules)?;
+        let plan = state.plan();
+        let profile = Profile::read(view, id, &plan, &state.rules)?;
         let identifiers = profile.identifiers.iter().map(|facts| IdentifierAnswer {
             namespace: facts.identifier.namespace.clone(),
             value: facts.identifier.value.clone(),
             first_seen: format_millis(facts.first_seen),
             last_seen: format_millis(facts.last_seen),
         });
-        let estimates = state.plan.estimates(&profile.features).into_iter().map(str::to_owned).collect();
+        let estimates = plan.estimates(&profile.features).into_iter().map(str::to_owned).collect();
         let segments = view.memberships(id)?.into_iter();
         let groups = profile.groups.into_iter().map(|group| GroupAnswer {
             id: group.id,
@@ -131,7 +132,8 @@ pub(super) fn identifier_of(state: &ApiState, key: &str) -> Result<IdentifierId,
             )
         });
     };
-    let rules = state.definitions.identity.namespaces.get(namespace);
+    let definitions = state.definitions();
+    let rules = definitions.identity.namespaces.get(namespace);
     let value = rules.map_or_else(|| Some(value.to_owned()), |rules| rules.normalise.apply(value));
     let nobody = || ApiError::not_found("profile_not_found", "no customer has this identifier");
     Ok(IdentifierId::of(namespace, &value.ok_or_else(nobody)?))

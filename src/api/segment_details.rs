@@ -100,12 +100,13 @@ pub async fn explain(
     require(&state.tokens, &headers, Role::Read)?;
     state.fresh(&freshness).await?;
     let answer = state.read(move |state, view| {
-        let program = &state.plan.program;
+        let plan = state.plan();
+        let program = &plan.program;
         let segment = program.segments.iter().position(|segment| segment.id == id).ok_or_else(|| no_segment(&id))?;
         let profile_id = find(state, view, &key)?;
-        let profile = Profile::read(view, profile_id, &state.plan, &state.rules)?;
+        let profile = Profile::read(view, profile_id, &plan, &state.rules)?;
         let now = view.meta()?.unwrap_or_default().clock;
-        let values = state.plan.values(&profile.features, now);
+        let values = plan.values(&profile.features, now);
         let explained = program.explain(segment, &values).ok_or_else(|| no_segment(&id))?;
         let since = view.since(profile_id, &id)?;
         let (epoch, position) = state.as_of(view)?;
@@ -115,7 +116,7 @@ pub async fn explain(
             since: since.map(format_millis),
             changes_at: program.changes_at(segment, &values).map(format_millis),
             explanation: explained.into(),
-            events: events(state, view, &state.plan, segment, &view.identifiers(profile_id)?, now)?,
+            events: events(state, view, &plan, segment, &view.identifiers(profile_id)?, now)?,
             segment: id,
             epoch,
             position,
@@ -207,7 +208,7 @@ pub async fn history(
 ) -> Result<Json<HistoryAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
     state.fresh(&freshness).await?;
-    if !state.definitions.segments.contains_key(&id) {
+    if !state.definitions().segments.contains_key(&id) {
         return Err(no_segment(&id));
     }
     let answer = state.read(move |_, view| {
@@ -287,7 +288,7 @@ pub async fn overlap(
     if !(2..=MOST_SEGMENTS).contains(&ids.len()) {
         return Err(ApiError::bad_request("invalid_parameter", format!("ids: from two to {MOST_SEGMENTS} segments")));
     }
-    if let Some(unknown) = ids.iter().find(|id| !state.definitions.segments.contains_key(*id)) {
+    if let Some(unknown) = ids.iter().find(|id| !state.definitions().segments.contains_key(*id)) {
         return Err(no_segment(unknown));
     }
     let answer = state.read(move |state, view| {

@@ -1,10 +1,14 @@
 //! Segments: how many, who, and live.
 
 use super::auth::{Role, require};
+use super::definitions::Standing;
 use super::error::ApiError;
 use super::extract::{Path, Query};
 use super::page;
 use super::state::{ApiState, Freshness};
+use crate::definitions::Wanted;
+use crate::engine::{Committed, Progress};
+use crate::store::definitions::Kind;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -32,8 +36,8 @@ pub struct SegmentAnswer {
     r#where: String,
     /// Members there are.
     count: i64,
-    /// Grows with each change of the definition.
-    version: u64,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 /// All segments as of one epoch.
@@ -53,13 +57,18 @@ pub struct OneSegmentAnswer {
     position: String,
 }
 
-fn describe(id: &str, segment: &Segment, counts: &std::collections::BTreeMap<String, i64>) -> SegmentAnswer {
+pub(super) fn described(
+    (id, segment): (&str, &Segment),
+    wanted: &Wanted,
+    committed: &Committed,
+    progress: Option<&Progress>,
+) -> SegmentAnswer {
     SegmentAnswer {
         id: id.to_owned(),
         name: segment.name.clone(),
         r#where: segment.condition.clone(),
-        count: counts.get(id).copied().unwrap_or(0),
-        version: 1,
+        count: committed.counts.get(id).copied().unwrap_or(0),
+        standing: Standing::of(&(Kind::Segment, id.to_owned()), wanted, &committed.plan, progress),
     }
 }
 
@@ -73,7 +82,9 @@ pub async fn segments(
 ) -> Result<Json<SegmentsAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
     let committed = state.fresh(&freshness).await?;
-    let described = state.definitions.segments.iter().map(|(id, segment)| describe(id, segment, &committed.counts));
+    let (wanted, progress) = (state.wanted(), *state.progress.borrow());
+    let segments = wanted.definitions.segments.iter();
+    let described = segments.map(|(id, segment)| described((id, segment), &wanted, &committed, progress.as_ref()));
     let position = committed.positions.get(&state.log_stream).map(ToString::to_string).unwrap_or_default();
     Ok(Json(SegmentsAnswer { segments: described.collect(), epoch: committed.epoch, position }))
 }
@@ -90,9 +101,10 @@ pub async fn segment(
 ) -> Result<Json<OneSegmentAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
     let committed = state.fresh(&freshness).await?;
-    let segment = state.definitions.segments.get(&id).ok_or_else(|| no_segment(&id))?;
+    let (wanted, progress) = (state.wanted(), *state.progress.borrow());
+    let segment = wanted.definitions.segments.get(&id).ok_or_else(|| no_segment(&id))?;
     let position = committed.positions.get(&state.log_stream).map(ToString::to_string).unwrap_or_default();
-    let segment = describe(&id, segment, &committed.counts);
+    let segment = described((&id, segment), &wanted, &committed, progress.as_ref());
     Ok(Json(OneSegmentAnswer { segment, epoch: committed.epoch, position }))
 }
 
@@ -143,7 +155,7 @@ pub async fn members(
 ) -> Result<Json<MembersAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
     state.fresh(&freshness).await?;
-    if !state.definitions.segments.contains_key(&id) {
+    if !state.definitions().segments.contains_key(&id) {
         return Err(no_segment(&id));
     }
     let (limit, after) = page.read::<ProfileId>()?;
@@ -186,7 +198,8 @@ pub async fn stream(
                 let now = committed.borrow_and_update();
                 let shown = (now.counts.clone(), now.profiles);
                 let is_new = last.as_ref() != Some(&shown);
-                let counts = state.definitions.segments.keys();
+                let definitions = state.definitions();
+                let counts = definitions.segments.keys();
                 let counts: serde_json::Map<_, _> =
                     counts.map(|id| (id.clone(), json!(now.counts.get(id).copied().unwrap_or(0)))).collect();
                 let data = json!({ "epoch": now.epoch, "counts": counts, "profiles": now.profiles,

@@ -2,8 +2,9 @@
 
 use super::auth::Tokens;
 use super::error::ApiError;
+use crate::definitions::{Definer, Wanted};
 use crate::engine::suggestions::Suggestions;
-use crate::engine::{Clock, Committed};
+use crate::engine::{Clock, Committed, Progress};
 use crate::store::{Store, StoreError, View};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
@@ -20,8 +21,12 @@ use tributary_model::{Definitions, Position};
 pub struct ApiState {
     /// The state that answers are read from.
     pub store: Arc<Store>,
-    /// Compiled definitions.
-    pub plan: Arc<Plan>,
+    /// Where definitions are changed.
+    pub definer: Arc<Definer>,
+    /// Definitions as they are to be.
+    pub wanted: watch::Receiver<Arc<Wanted>>,
+    /// How far the engine is with them.
+    pub progress: watch::Receiver<Option<Progress>>,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Where statements are made durable; how much waits there is a number of `/metrics`.
@@ -30,8 +35,6 @@ pub struct ApiState {
     pub processor: Arc<Processor>,
     /// What time it is.
     pub clock: Clock,
-    /// Definitions as written.
-    pub definitions: Arc<Definitions>,
     /// Customers who may be one person, where definitions ask for it.
     pub suggestions: Option<Arc<Suggestions>>,
     /// The last committed epoch.
@@ -69,6 +72,21 @@ pub struct Freshness {
 }
 
 impl ApiState {
+    /// The definitions by which all customers are told of.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.committed.borrow().plan.clone()
+    }
+
+    /// Definitions as they are to be.
+    pub fn wanted(&self) -> Arc<Wanted> {
+        self.wanted.borrow().clone()
+    }
+
+    /// Definitions as written.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        self.wanted.borrow().definitions.clone()
+    }
+
     /// Waits until the commit covers what the caller asks for, and gives where the state then stands.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! The command line: `tributary serve`, `check`, `identity`, `demo`.
+//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
 
+pub mod apply;
 pub mod check;
 pub mod demo;
 pub mod evaluate;
@@ -41,6 +42,10 @@ pub enum Command {
     Serve(ServeArgs),
     /// Tell every mistake in the settings and the definitions; exit code 1 if there is one
     Check(CheckArgs),
+    /// Have a running server take over the computed traits and segments of a folder, without a restart
+    Apply(ApplyArgs),
+    /// Tell how a folder's computed traits and segments differ from a running server's; exit code 1 if they do, 2 on trouble
+    Diff(ApplyArgs),
     /// Tell what identity rules do
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -82,6 +87,20 @@ pub struct CheckArgs {
     pub files: ConfigArgs,
 }
 
+/// `tributary apply` and `tributary diff`
+#[derive(Clone, Debug, Args)]
+pub struct ApplyArgs {
+    /// The folder
+    #[arg(value_name = "DIR", default_value = crate::config::DEFINITIONS_DIR)]
+    pub folder: PathBuf,
+    /// Where the server listens; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// Also delete what the server has and the folder has not
+    #[arg(long)]
+    pub prune: bool,
+}
+
 /// `tributary identity`
 #[derive(Clone, Debug, Subcommand)]
 pub enum IdentityCommand {
@@ -118,6 +137,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Apply(args) => apply::run(&args, false),
+        Command::Diff(args) => apply::run(&args, true),
         Command::Identity(command) => identity::run(&command),
         Command::Demo(args) => demo::run(&args),
     }
@@ -146,7 +167,9 @@ mod tests {
     fn help_names_every_command_and_no_secret_is_a_flag() {
         let mut command = Cli::command();
         let help = command.render_long_help().to_string();
-        for name in ["serve", "check", "identity", "demo", "TRIBUTARY_HTTP_ADDR", "TRIBUTARY_WRITE_KEYS"] {
+        for name in
+            ["serve", "check", "apply", "diff", "identity", "demo", "TRIBUTARY_HTTP_ADDR", "TRIBUTARY_WRITE_KEYS"]
+        {
             assert!(help.contains(name), "{name} is missing in:\n{help}");
         }
         for sub in command.get_subcommands() {

@@ -18,6 +18,8 @@ mod server;
 mod definitions;
 
 pub use definitions::Loaded;
+pub(crate) use definitions::mistaken_name;
+pub(crate) use definitions::template::computed_in_template;
 pub use mistake::{Mistake, did_you_mean};
 pub use secret::Variables;
 pub use server::{
@@ -54,6 +56,18 @@ pub struct Configuration {
     pub server: ServerConfig,
     /// What users define.
     pub loaded: Loaded,
+}
+
+/// Reads and checks the computed traits and segments of a folder; what else stands there is left aside.
+///
+/// # Errors
+/// Every mistake in them, sorted by file and line.
+pub fn load_customers(folder: &Path) -> Result<tributary_model::Definitions, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let files = definitions::sources(folder, &mistakes);
+    let read = definitions::read_customers(&files, &mistakes);
+    let mistakes = mistakes.into_sorted();
+    read.filter(|_| mistakes.is_empty()).ok_or(mistakes)
 }
 
 /// Reads and checks everything.

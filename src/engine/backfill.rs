@@ -3,6 +3,7 @@
 //! Facts commute, so events are taken as the history has them, a chunk at a time. Safe to repeat: the definitions
 //! count as taken over only at the end, and what a run before it left behind is dropped first.
 
+use super::past::each_event;
 use crate::store::{Batch, Meta, Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
 use tributary_connectors::process::Processor;
@@ -25,8 +26,7 @@ pub fn backfill(
     meta: &mut Meta,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let mut defined: Vec<u64> = plan.program.aggregates.iter().map(|aggregate| aggregate.id).collect();
-    defined.sort_unstable();
+    let defined = plan.aggregate_ids();
     if defined == meta.aggregates {
         return Ok(());
     }
@@ -48,19 +48,8 @@ pub fn backfill(
 
     let mut chunk = Vec::with_capacity(CHUNK);
     if !new.is_empty() {
-        let mut deleted = HashMap::new();
-        store.view().each_deleted(|id, until| {
-            deleted.insert(id, until.epoch);
-            Ok(())
-        })?;
-        store.view().each_event(|epoch, happened| {
-            if deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
-                return Ok(true);
-            }
-            // What was an event by the rules of its time may be none by today's.
-            if let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) {
-                chunk.push((happened.identifier, event));
-            }
+        each_event(&store.view(), processor, |_epoch, identifier, event| {
+            chunk.push((identifier, event));
             if chunk.len() >= CHUNK {
                 observe(store, plan, &new, now, std::mem::take(&mut chunk))?;
             }

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_connectors::log::Log;
+use tributary_dataflows::SegmentIndex;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, Transition, qualify};
-use tributary_model::{Epoch, Millis};
+use tributary_model::{Epoch, Millis, ProfileId};
 
 /// How long a commit is tried again before the process gives up: a full disk may be cleared in the meantime.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
@@ -29,8 +30,12 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 pub struct Committer {
     /// The state.
     pub store: Arc<Store>,
-    /// Compiled definitions.
+    /// The definitions by which customers are told of, or are being so, one share after the other.
     pub plan: Arc<Plan>,
+    /// Those by which all customers are told of.
+    pub settled: Arc<Plan>,
+    /// Workers that are through with the former.
+    pub arrived: usize,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Triggers and their templates.
@@ -85,6 +90,10 @@ impl Committer {
 
     fn commit(&mut self, prepared: &Prepared, changes: &Changes) -> Result<(), StoreError> {
         let started = Instant::now();
+        if let Some(plan) = &prepared.redefinition.plan {
+            (self.plan, self.arrived) = (plan.clone(), 0);
+        }
+        self.arrived += changes.current.get(&self.plan.version).copied().unwrap_or(0);
         let _span = tracing::debug_span!("commit", epoch = prepared.epoch, events = prepared.events.len()).entered();
         let meta = loop {
             match self.try_commit(prepared, changes) {
@@ -97,8 +106,16 @@ impl Committer {
             }
         };
         self.meta = meta;
+        if self.is_through() {
+            self.settled = self.plan.clone();
+        }
         telemetry::committed(prepared, started.elapsed());
         self.publish()
+    }
+
+    /// Whether all customers are told of by the latest definitions.
+    fn is_through(&self) -> bool {
+        self.plan.version > self.settled.version && self.arrived >= self.workers
     }
 
     /// Shows the committed epoch to everybody.
@@ -111,7 +128,7 @@ impl Committer {
             true => self.store.view().wakes(Millis::MIN, 1)?.first().map(|(due, _)| *due),
             false => None,
         };
-        self.status.send_replace(Committed::new(&self.meta, next_wake, true));
+        self.status.send_replace(Committed::new(&self.meta, next_wake, true, self.settled.clone()));
         Ok(())
     }
 
@@ -146,8 +163,13 @@ impl Committer {
             .filter_map(|segment| segment_id(&self.plan, *segment))
             .map(|id| (id, (0, 0)))
             .collect();
-        for (_, segment, transition) in &qualified.transitions {
-            let Some(id) = segment_id(&self.plan, *segment) else { continue };
+        let is_redefined =
+            |profile: &ProfileId, segment: &SegmentIndex| changes.redefined.contains(&(*profile, *segment));
+        for (profile, segment, transition) in &qualified.transitions {
+            // Nobody has come or gone because a definition changes.
+            let Some(id) = segment_id(&self.plan, *segment).filter(|_| !is_redefined(profile, segment)) else {
+                continue;
+            };
             let (entered, left) = moves.entry(id).or_default();
             match transition {
                 Transition::Enter => *entered += 1,
@@ -160,8 +182,13 @@ impl Committer {
         for (profile, segment, transition) in &qualified.transitions {
             let Some(id) = segment_id(&self.plan, *segment) else { continue };
             let enters = *transition == Transition::Enter;
-            for (trigger, _) in self.messages.on_segment(id, enters) {
-                let cause = Cause { profile: *profile, occasion: Occasion::Segment { id }, place: None };
+            let is_silent = is_redefined(profile, segment);
+            let name = self.plan.segment_name(id);
+            for (trigger, definition) in self.messages.on_segment(id, enters) {
+                if is_silent && !definition.fire_on_backfill {
+                    continue;
+                }
+                let cause = Cause { profile: *profile, occasion: Occasion::Segment { id, name }, place: None };
                 outbox.send(&mut batch, &mut meta, trigger, cause, &mut rejected)?;
             }
         }
@@ -179,6 +206,15 @@ impl Committer {
         for rejected in &rejected {
             batch.put_rejected(meta.next_rejected, rejected)?;
             meta.next_rejected += 1;
+        }
+        if let Some(aggregates) = &prepared.redefinition.aggregates {
+            meta.aggregates.clone_from(aggregates);
+        }
+        if self.is_through() {
+            let is_defined = |id: &str| self.plan.segment_name(id).is_some();
+            meta.counts.keys().filter(|id| !is_defined(id)).for_each(|id| telemetry::segment_gone(id));
+            meta.counts.retain(|id, _| is_defined(id));
+            meta.minutes.retain(|id, _| is_defined(id));
         }
         batch.put_meta(&meta)?;
         self.store.write(batch, true)?;

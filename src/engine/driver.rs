@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::epoch::{Arrived, Prepared, Work};
 use super::hydrate::{HydrateError, hydrate};
 use super::intake::Intake;
+use super::redefine::{RedefineError, Redefining, Turn};
 use super::statements::MadeAt;
 use super::status::Committed;
 use super::timers::{Due, Timers};
@@ -23,7 +24,6 @@ use tokio::sync::watch;
 use tributary_connectors::log::{Entry, Log, LogError, LogReader};
 use tributary_connectors::process::{Processor, STATEMENTS, Statement};
 use tributary_dataflows::identity::Rules;
-use tributary_dataflows::profile::Plan;
 use tributary_model::{Epoch, MessageId, Millis, Position};
 
 /// The longest that the driver waits before it looks whether it is to stop.
@@ -45,6 +45,9 @@ pub enum EngineError {
     /// The dataflow could not be re-fed.
     #[error(transparent)]
     Hydrate(#[from] HydrateError),
+    /// Definitions cannot be taken over.
+    #[error(transparent)]
+    Redefine(#[from] RedefineError),
     /// A log cannot be read on.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -93,8 +96,6 @@ pub struct Driver {
     pub work: Sender<Work>,
     /// The state.
     pub store: Arc<Store>,
-    /// Compiled definitions.
-    pub plan: Arc<Plan>,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// What time it is.
@@ -109,6 +110,8 @@ pub struct Driver {
     pub stop: Arc<AtomicBool>,
     /// Where the state stood at the start.
     pub meta: Meta,
+    /// Takes over definitions that change.
+    pub(super) redefining: Redefining,
 }
 
 impl std::fmt::Debug for Driver {
@@ -133,9 +136,9 @@ impl Driver {
     fn work_on(&mut self) -> Result<(), EngineError> {
         let started = Instant::now();
         let now = (self.clock)().max(self.meta.clock);
-        backfill(&self.store, &self.plan, &self.processor, &mut self.meta, now)?;
-        let identifiers =
-            hydrate(&self.store, &self.processor, &self.plan, &self.rules, &self.workers, self.meta.clock)?;
+        let plan = self.intake.plan.clone();
+        backfill(&self.store, &plan, &self.processor, &mut self.meta, now)?;
+        let identifiers = hydrate(&self.store, &self.processor, &plan, &self.rules, &self.workers, self.meta.clock)?;
         self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
         tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
 
@@ -153,18 +156,20 @@ impl Driver {
             let (epoch, now) = (last.0 + 1, (self.clock)().max(last.1));
             // Statements are few, and look at more than what was touched lately: they find the store up to date.
             let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
-            if states {
+            if states || self.redefining.needs_rest(&self.committed.borrow()) {
                 self.wait_for(last.0)?;
             }
+            let turn = self.redefining.turn(&mut self.intake, &self.committed.borrow())?;
             let (committed, next_wake) = {
                 let committed = self.committed.borrow();
                 (committed.epoch, committed.next_wake)
             };
             let (due, now) = timers.due(&self.store, now, last.1, (committed, next_wake), epoch)?;
-            if entries.is_empty() && due.is_empty() {
+            if entries.is_empty() && due.is_empty() && !turn.is_due {
                 continue;
             }
-            let prepared = self.prepare(epoch, now, entries, &due, &mut positions, committed)?;
+            let prepared = self.prepare((epoch, now), entries, &due, turn, &mut positions, committed)?;
+            self.redefining.note_gone(prepared.deleted.iter().map(|(id, _)| *id));
             timers.set(prepared.timers_set.iter().map(|(due, _)| *due));
             last = (epoch, now);
             self.workers.close(epoch)?;
@@ -200,7 +205,8 @@ impl Driver {
         now: Millis,
     ) -> Result<Vec<(usize, Entry)>, EngineError> {
         let until_timer = next_timer.map_or(Millis::MAX, |due| due.saturating_sub(now.max((self.clock)())).max(0));
-        let wait = LONGEST_WAIT.min(Duration::from_millis(until_timer as u64)) / readers.len().max(1) as u32;
+        let longest = if self.redefining.is_busy() { Duration::ZERO } else { LONGEST_WAIT };
+        let wait = longest.min(Duration::from_millis(until_timer as u64)) / readers.len().max(1) as u32;
         let mut entries = Vec::new();
         for (index, (stream, reader)) in readers.iter_mut().enumerate() {
             let room = self.options.epoch_records.saturating_sub(entries.len());
@@ -223,16 +229,16 @@ impl Driver {
     /// Makes base facts of what was read, and feeds what they change to the dataflow.
     fn prepare(
         &mut self,
-        epoch: Epoch,
-        clock: Millis,
+        (epoch, clock): (Epoch, Millis),
         entries: Vec<(usize, Entry)>,
         due: &Due,
+        Turn { piece, redefinition, .. }: Turn,
         positions: &mut BTreeMap<String, Position>,
         committed: Epoch,
     ) -> Result<Prepared, EngineError> {
         let started = Instant::now();
         let _span = tracing::debug_span!("prepare", epoch, records = entries.len()).entered();
-        let mut prepared = Prepared { epoch, clock, ..Prepared::default() };
+        let mut prepared = Prepared { epoch, clock, redefinition, ..Prepared::default() };
         let mut events = Vec::with_capacity(entries.len());
         let mut statements = Vec::new();
         for (index, entry) in entries {
@@ -279,7 +285,7 @@ impl Driver {
         let read = events.len();
         let events = self.intake.deduplicate(events, &mut prepared, committed)?;
         telemetry::duplicates(read - events.len());
-        let feed = self.intake.take_in(events, &statements, due, &mut prepared, committed)?;
+        let feed = self.intake.take_in(events, &statements, due, piece, &mut prepared, committed)?;
         telemetry::prepared(&feed, started.elapsed());
         self.workers.feed(feed)?;
         Ok(prepared)

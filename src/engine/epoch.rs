@@ -6,6 +6,7 @@ use differential_dataflow::difference::IsZero;
 use foldhash::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tributary_dataflows::Tick;
 use tributary_dataflows::identity::{Ends, Evidence};
 use tributary_dataflows::profile::{Belongs, Change, Features, GroupTrait, IdentifierFacts, Plan};
 use tributary_model::{Epoch, Event, GroupId, IdentifierId, MessageId, Millis, Position};
@@ -32,8 +33,8 @@ pub struct Feed {
     pub belongs: Vec<((IdentifierId, Belongs), isize)>,
     /// What is newly said of groups, where definitions read groups.
     pub groups: Vec<(GroupId, Features)>,
-    /// What time it is; only with the last changes of an epoch.
-    pub clock: Option<Millis>,
+    /// What the epoch begins with; only with its last changes.
+    pub tick: Option<Tick>,
 }
 
 impl Feed {
@@ -109,6 +110,17 @@ pub struct Prepared {
     pub positions: BTreeMap<String, Position>,
     /// When the epoch's earliest event was received.
     pub earliest: Option<Millis>,
+    /// What changes of the definitions.
+    pub redefinition: Redefinition,
+}
+
+/// What an epoch changes of the definitions.
+#[derive(Clone, Debug, Default)]
+pub struct Redefinition {
+    /// From this epoch on customers are told of by this plan, one share after the other.
+    pub plan: Option<Arc<Plan>>,
+    /// The aggregates that the facts hold from this epoch on, as [`Meta`](crate::store::Meta) has them.
+    pub aggregates: Option<Vec<u64>>,
 }
 
 impl Prepared {

@@ -6,6 +6,7 @@ use super::worker::{WorkerError, Workers};
 use crate::store::{Store, StoreError};
 use foldhash::{HashSet, HashSetExt};
 use tributary_connectors::process::Processor;
+use tributary_dataflows::Tick;
 use tributary_dataflows::identity::{Ends, Evidence, Rules};
 use tributary_dataflows::profile::{IdentifierFacts, Plan};
 use tributary_model::{IdentifierId, Millis};
@@ -55,7 +56,7 @@ pub fn hydrate(
     if let Some(stopped) = stopped {
         return Err(stopped.into());
     }
-    feed.clock = Some(clock);
+    feed.tick = Some(Tick { now: clock, plan: None, share: 0 });
     workers.feed(feed)?;
     workers.close(0)?;
     Ok(identifiers)

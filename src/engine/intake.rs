@@ -4,7 +4,9 @@
 //! here is keyed by identifier and commutes, so the order of events in an epoch does not matter.
 
 use super::epoch::{Arrived, FactsChange, Feed, Prepared};
+use super::gather::{Observation, Piece};
 use super::recent::Recent;
+use super::redefine::SHARE;
 use super::statements::MadeAt;
 use super::timers::Due;
 use super::touched::{ADDITIONS, FEW_VALUES, Held, Touched};
@@ -12,6 +14,7 @@ use crate::store::{LinkFacts, Store, StoreError};
 use crate::telemetry;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::sync::Arc;
+use tributary_dataflows::Tick;
 use tributary_dataflows::identity::{Ends, Evidence, Node, Rules, ends};
 use tributary_dataflows::profile::{IdentifierFacts, Plan};
 use tributary_model::{Epoch, Identifier, IdentifierId, MessageId, Millis};
@@ -118,17 +121,20 @@ impl Intake {
         events: Vec<Arrived>,
         statements: &[MadeAt],
         due: &Due,
+        piece: Option<Piece>,
         prepared: &mut Prepared,
         committed: Epoch,
     ) -> Result<Feed, StoreError> {
         let now = prepared.clock;
-        let mut feed = Feed { clock: Some(now), ..Feed::default() };
+        let tick = Tick { now, plan: prepared.redefinition.plan.clone(), share: SHARE };
+        let mut feed = Feed { tick: Some(tick), ..Feed::default() };
         let gone = self.delete(statements, &mut feed, prepared)?;
         let carried = |arrived: &Arrived| arrived.event.identifiers.iter().map(Identifier::id).collect::<Vec<_>>();
         let ids: Vec<Vec<IdentifierId>> = events.iter().map(carried).collect();
         let of_timers = due.windows.iter().map(|(_, id)| *id).chain(due.wakes.iter().copied());
         let of_events = ids.iter().flatten().copied().chain(of_timers);
-        let wanted = of_events.chain(statements.iter().flat_map(MadeAt::ids));
+        let of_piece = piece.iter().flat_map(Piece::identifiers);
+        let wanted = of_events.chain(statements.iter().flat_map(MadeAt::ids)).chain(of_piece);
         let mut touched = self.load(wanted.filter(|id| !gone.contains(id)))?;
         let mut links = self.load_links(&ids, &gone)?;
 
@@ -146,6 +152,7 @@ impl Intake {
                 seen.after = Some(LinkFacts::seen(seen.after, event.timestamp, *source));
             }
         }
+        self.take_piece(piece, &gone, &mut touched, &mut feed, now);
         for id in &due.wakes {
             // Whoever is gone needs no waking.
             touched.get_mut(id).into_iter().for_each(|touched| touched.wake(&self.plan, now));
@@ -164,6 +171,35 @@ impl Intake {
         self.note_facts(touched, &mut feed, prepared, committed);
         self.note_events(events, ids, prepared);
         Ok(feed)
+    }
+
+    /// Takes in what was gathered for definitions that change.
+    fn take_piece(
+        &self,
+        piece: Option<Piece>,
+        gone: &HashSet<IdentifierId>,
+        touched: &mut HashMap<IdentifierId, Touched>,
+        feed: &mut Feed,
+        now: Millis,
+    ) {
+        match piece {
+            Some(Piece::Observations(observations)) => {
+                for Observation { identifier, aggregate, said } in observations {
+                    // The past of one that is deleted in this epoch does not count, even if there are events after it.
+                    let Some(touched) = touched.get_mut(&identifier).filter(|_| !gone.contains(&identifier)) else {
+                        continue;
+                    };
+                    self.plan.seen(aggregate, said).into_iter().for_each(|seen| touched.observe(seen, now));
+                }
+            }
+            Some(Piece::Traits(traits)) => feed.facts.extend(traits),
+            Some(Piece::Holding(identifiers, dropped, plan)) => {
+                for id in identifiers {
+                    touched.get_mut(&id).into_iter().for_each(|touched| touched.forget(&plan, &dropped));
+                }
+            }
+            None => {}
+        }
     }
 
     /// Current facts of the identifiers that exist.

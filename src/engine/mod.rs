@@ -12,6 +12,9 @@ pub mod statements;
 pub mod intake;
 pub mod worker;
 pub mod backfill;
+mod past;
+mod gather;
+pub mod redefine;
 pub mod hydrate;
 mod timers;
 pub mod driver;
@@ -31,9 +34,11 @@ pub use clock::{Clock, wall_clock};
 pub use driver::{DriverOptions, EngineError, Source};
 pub use intake::IntakeOptions;
 pub use lookup::Profile;
+pub use redefine::Progress;
 pub use status::Committed;
 
 use crate::activation::Messages;
+use crate::definitions::Wanted;
 use crate::store::{Meta, Store};
 use crossbeam_channel::bounded;
 use std::sync::Arc;
@@ -52,8 +57,10 @@ pub struct EngineParts {
     pub sources: Vec<Source>,
     /// From bytes to events.
     pub processor: Arc<Processor>,
-    /// Compiled definitions.
+    /// The definitions to start with.
     pub plan: Arc<Plan>,
+    /// Definitions as they change.
+    pub wanted: watch::Receiver<Arc<Wanted>>,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Triggers and their templates.
@@ -78,6 +85,7 @@ impl std::fmt::Debug for EngineParts {
 #[derive(Debug)]
 pub struct Engine {
     committed: watch::Receiver<Committed>,
+    progress: watch::Receiver<Option<Progress>>,
     failed: watch::Receiver<Option<String>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -89,14 +97,16 @@ impl Engine {
     /// # Errors
     /// If the state cannot be read or threads cannot be started.
     pub fn start(parts: EngineParts) -> Result<Self, EngineError> {
-        let EngineParts { store, sources, processor, plan, rules, messages, clock, workers, driver, intake } = parts;
+        let EngineParts { store, sources, processor, plan, wanted, rules, messages, clock, workers, driver, intake } =
+            parts;
         let mut meta = store.view().meta()?.unwrap_or_else(|| Meta { state_id: state_id(), ..Meta::default() });
         meta.run += 1;
         store.write_meta(&meta)?;
         tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
 
         let running = worker::Workers::start(workers, plan.clone(), rules.clone())?;
-        let (status, committed) = watch::channel(Committed::new(&meta, None, false));
+        let (status, committed) = watch::channel(Committed::new(&meta, None, false, plan.clone()));
+        let (telling, progress) = watch::channel(None);
         let (failure, failed) = watch::channel(None);
         let (work, incoming) = bounded(1);
         let stop = Arc::new(AtomicBool::new(false));
@@ -104,6 +114,8 @@ impl Engine {
         let committer = commit::Committer {
             store: store.clone(),
             plan: plan.clone(),
+            settled: plan.clone(),
+            arrived: 0,
             rules: rules.clone(),
             messages,
             log: first.log.clone(),
@@ -113,14 +125,23 @@ impl Engine {
             outputs: running.outputs(),
             workers,
         };
+        let redefining = redefine::Redefining {
+            store: store.clone(),
+            processor: processor.clone(),
+            stop: stop.clone(),
+            wanted,
+            progress: telling,
+            workers,
+            stage: redefine::Stage::Settled,
+        };
         let driver = driver::Driver {
+            redefining,
             sources,
             processor,
-            intake: intake::Intake::new(plan.clone(), rules.clone(), store.clone(), intake)?,
+            intake: intake::Intake::new(plan, rules.clone(), store.clone(), intake)?,
             workers: running,
             work,
             store,
-            plan,
             rules,
             clock,
             committed: committed.clone(),
@@ -135,12 +156,17 @@ impl Engine {
                 committer.run(&incoming).map_err(|error| error.to_string())
             })?,
         ];
-        Ok(Self { committed, failed, stop, threads })
+        Ok(Self { committed, progress, failed, stop, threads })
     }
 
     /// The last committed epoch, as it changes.
     pub fn committed(&self) -> watch::Receiver<Committed> {
         self.committed.clone()
+    }
+
+    /// How far it is with definitions that change; `None` while none do.
+    pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
+        self.progress.clone()
     }
 
     /// Why the engine has stopped by itself, once it has.

@@ -3,12 +3,13 @@
 //! Where the stored facts have the aggregates that it reads, every identifier's facts are read once, in the order of the keys,
 //! on several threads. Aggregates that no definition has yet are first computed from the event history.
 
+use super::past::each_event;
 use crate::store::{StoreError, View};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::{BTreeMap, hash_map::Entry};
 use std::time::Instant;
 use tributary_connectors::process::Processor;
-use tributary_dataflows::profile::{Belongs, Features, IdentifierFacts, Plan};
+use tributary_dataflows::profile::{Belongs, Features, IdentifierFacts, NotOfGroups, Plan};
 use tributary_dataflows::segments::{DefinitionError, GroupEvaluation, Program};
 use tributary_model::{Definitions, GroupId, IdentifierId, Millis, ProfileId, Segment};
 
@@ -26,8 +27,8 @@ pub enum PreviewError {
     #[error("the condition is none")]
     Condition(Vec<DefinitionError>),
     /// The condition reads of groups what is computed with definitions only.
-    #[error("the condition reads something of groups that no definition reads")]
-    Groups,
+    #[error("the condition reads of groups what no definition reads: {0}")]
+    Groups(#[from] NotOfGroups),
     /// The time is over.
     #[error("it takes longer")]
     TooLong,
@@ -68,20 +69,17 @@ impl Condition {
         };
         all.segments.insert(ID.to_owned(), segment);
         let program = Program::compile(&all).map_err(PreviewError::Condition)?;
-        if program.groups.len() > live.program.groups.len() {
-            return Err(PreviewError::Groups);
-        }
         let place = |program: &Program| program.segments.iter().position(|segment| segment.id == ID).unwrap_or(0);
         let segment = place(&program);
-        if !program.groups.is_empty() {
-            return Ok(Self { plan: Plan::new(program), segment });
-        }
         // Without what it does not need, less is to be looked at for each customer.
         let (traits, segments) = program.needs(segment);
         all.traits.retain(|name, _| traits.contains(&name.as_str()));
         all.segments.retain(|id, _| segments.contains(&id.as_str()));
-        let program = Program::compile(&all).map_err(PreviewError::Condition)?;
-        Ok(Self { segment: place(&program), plan: Plan::new(program) })
+        let needed = Program::compile(&all);
+        // What is read of groups may need more.
+        let program = needed.ok().filter(|_| program.groups.is_empty()).unwrap_or(program);
+        let segment = place(&program);
+        Ok(Self { segment, plan: Plan::beside(program, live)? })
     }
 
     /// Who meets it in a view of the state, as of the committed clock.
@@ -118,28 +116,18 @@ impl Condition {
         if new.is_empty() {
             return Ok(found);
         }
-        let mut deleted = HashMap::new();
-        view.each_deleted(|id, until| {
-            deleted.insert(id, until.epoch);
-            Ok(())
-        })?;
         let mut events = 0usize;
         let mut in_time = true;
-        view.each_event(|epoch, happened| {
+        each_event(view, processor, |_epoch, id, event| {
             events += 1;
             in_time = in_time && (!events.is_multiple_of(LOOK_EVERY) || Instant::now() < until);
-            if !in_time || deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
-                return Ok(in_time);
-            }
-            let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) else { return Ok(true) };
             for observed in self.plan.observed_by(new.iter().copied(), &event) {
                 let Some(identifier) = event.identifiers.first() else { continue };
-                let facts = found
-                    .entry(happened.identifier)
-                    .or_insert_with(|| IdentifierFacts::new(identifier.clone(), event.timestamp));
+                let facts =
+                    found.entry(id).or_insert_with(|| IdentifierFacts::new(identifier.clone(), event.timestamp));
                 facts.observe(observed, now, &mut Features::default());
             }
-            Ok(true)
+            Ok(in_time)
         })?;
         if in_time { Ok(found) } else { Err(PreviewError::TooLong) }
     }

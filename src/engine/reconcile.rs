@@ -60,7 +60,7 @@ fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, St
 
     let mut indices = HashMap::new();
     for (index, segment) in plan.program.segments.iter().enumerate() {
-        indices.insert(segment.id.as_str(), index as u16);
+        indices.insert(segment.id.as_str(), plan.slots.segment(index));
     }
     let mut undefined = store.batch();
     store.each_member(|segment, profile, _since| {

@@ -3,10 +3,11 @@
 use crate::store::Meta;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tributary_dataflows::profile::Plan;
 use tributary_model::{Epoch, Millis, Position};
 
 /// Where the engine stands. A new one is published with every commit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Committed {
     /// The last committed epoch.
     pub epoch: Epoch,
@@ -24,11 +25,13 @@ pub struct Committed {
     pub next_wake: Option<Millis>,
     /// Whether the dataflow has been re-fed since the start.
     pub hydrated: bool,
+    /// The definitions by which all customers are told of.
+    pub plan: Arc<Plan>,
 }
 
 impl Committed {
     /// What a meta row says.
-    pub fn new(meta: &Meta, next_wake: Option<Millis>, hydrated: bool) -> Self {
+    pub fn new(meta: &Meta, next_wake: Option<Millis>, hydrated: bool, plan: Arc<Plan>) -> Self {
         Self {
             epoch: meta.epoch,
             clock: meta.clock,
@@ -38,6 +41,7 @@ impl Committed {
             next_message: meta.next_message,
             next_wake,
             hydrated,
+            plan,
         }
     }
 

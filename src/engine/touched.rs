@@ -1,7 +1,9 @@
 //! An identifier while an epoch works on it: its facts before and after, and how the difference is to be written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tributary_dataflows::identity::Node;
+use tributary_dataflows::profile::plan::Observed;
 use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
 use tributary_model::{Event, Identifier, Millis};
 
@@ -55,6 +57,19 @@ impl Touched {
         self.facts.apply(plan, event, now, &mut self.change);
         if let Some(added) = &mut self.added {
             added.apply(plan, event, now, &mut Change::default());
+        }
+    }
+
+    /// Takes in what an aggregate has seen in a past event.
+    pub(super) fn observe(&mut self, seen: Observed<'_>, now: Millis) {
+        self.facts.observe(seen, now, &mut self.change.features);
+        self.write_whole();
+    }
+
+    /// Drops aggregates that nothing reads any more.
+    pub(super) fn forget(&mut self, plan: &Plan, dropped: &BTreeSet<u64>) {
+        if self.facts.forget(plan, dropped, &mut self.change.features) {
+            self.write_whole();
         }
     }
 

@@ -83,7 +83,7 @@ impl Workers {
         let share_of = |low_bits: u128| (low_bits % count as u128) as usize;
         // One worker resolves identities for all.
         shares.first_mut().into_iter().for_each(|share| share.evidence = std::mem::take(&mut feed.evidence));
-        shares.iter_mut().for_each(|share| share.clock = feed.clock);
+        shares.iter_mut().for_each(|share| share.tick.clone_from(&feed.tick));
         for change in feed.facts {
             let share = shares.get_mut(share_of(change.0.0));
             share.into_iter().for_each(|share| share.facts.push(change.clone()));
@@ -166,7 +166,7 @@ fn take_in(inputs: &mut Inputs, feed: Feed) {
     ) {
         changes.into_iter().for_each(|(data, times)| input.update(data, times));
     }
-    feed.clock.into_iter().for_each(|now| inputs.clock.insert(now));
+    feed.tick.into_iter().for_each(|tick| inputs.tick(tick));
     all(&mut inputs.evidence, feed.evidence);
     all(&mut inputs.facts, feed.facts);
     all(&mut inputs.belongs, feed.belongs);

@@ -32,9 +32,9 @@ impl Prior for PriorView<'_> {
     }
 }
 
-/// The id of a segment of the compiled program.
+/// The id of the segment with that number.
 pub(super) fn segment_id(plan: &Plan, segment: SegmentIndex) -> Option<&str> {
-    plan.program.segments.get(usize::from(segment)).map(|segment| segment.id.as_str())
+    plan.slots.segment_id(segment)
 }
 
 /// In the order of the keys, which RocksDB takes in faster.

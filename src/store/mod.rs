@@ -21,6 +21,7 @@ pub mod seen;
 pub mod history;
 pub mod rejected;
 pub mod outbox;
+pub mod definitions;
 pub mod meta;
 
 pub use codec::CodecError;

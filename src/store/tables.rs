@@ -1,15 +1,15 @@
 //! Which tables there are, and how RocksDB keeps each: what is merged, what is compressed, what is dropped with age.
 
 use super::{
-    StoreOptions, conflicts, counts, facts, groups, history, links, members, meta, moves, outbox, owners, rejected,
-    seen, statements, timers, wakes,
+    StoreOptions, conflicts, counts, definitions, facts, groups, history, links, members, meta, moves, outbox, owners,
+    rejected, seen, statements, timers, wakes,
 };
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, compaction_filter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tributary_model::Millis;
 
-const TABLES: [&str; 27] = [
+const TABLES: [&str; 29] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
@@ -36,6 +36,8 @@ const TABLES: [&str; 27] = [
     outbox::TABLE,
     outbox::DEAD,
     outbox::MESSAGES,
+    definitions::TABLE,
+    definitions::CHANGES,
     meta::TABLE,
 ];
 

@@ -151,6 +151,8 @@ pub struct Trigger {
     pub on: On,
     /// What is sent where.
     pub send: Send,
+    /// Whether it also fires for customers who come or go because a definition changes while the server runs.
+    pub fire_on_backfill: bool,
 }
 
 /// What sets a trigger off.

@@ -16,6 +16,8 @@ pub const IDENTIFIER_CHARS: usize = 500;
 pub const JSON_DEPTH: usize = 32;
 /// Traits that one identifier keeps: Segment Unify's 300.
 pub const TRAITS_PER_IDENTIFIER: usize = 300;
+/// Computed traits and segments together: each is looked at for customers who change, and answered in lists.
+pub const DEFINITIONS: usize = 10_000;
 /// Different values that one identifier's `count(DISTINCT …)` keeps: exact up to so many, then an estimate of 4 % error.
 pub const DISTINCT_VALUES: usize = 512;
 /// Values that one identifier's `mode(…)` counts; of more the least frequent are forgotten.

@@ -1,8 +1,8 @@
 //! What one group adds up to. A group may have a million members, so a change costs what it changes, not what there is.
 
 use crate::profile::features::{SUM_SCALE, Slot};
-use crate::profile::values::{Pick, Slots};
-use crate::profile::{Features, Plan};
+use crate::profile::values::Pick;
+use crate::profile::{Features, Plan, Slots};
 use crate::segments::{GroupEvaluation, GroupValues, ProfileValues};
 use rust_decimal::Decimal;
 use std::collections::btree_map::Entry;
@@ -74,8 +74,7 @@ impl ProfileValues for Read<'_> {
     }
 
     fn value(&self, slot: usize) -> Value {
-        let pick = self.slots.picks.get(slot).copied().unwrap_or(Pick::Additive);
-        self.picked(self.slots.aggregate(slot), pick)
+        self.picked(self.slots.aggregate(slot), self.slots.pick(slot))
     }
 
     fn account(&self, _index: usize) -> Value {

@@ -5,13 +5,13 @@
 //! [`Features`], which is what the dataflow is fed.
 
 use super::aggregates::AggregateState;
-use super::features::{Features, Valued};
+use super::features::{Features, Slot, Valued};
 use super::groups::{Belongs, GroupFacts, GroupTrait, merge_traits};
 use super::plan::{Observed, Plan, TraitSlot};
-use differential_dataflow::difference::{Abelian, IsZero};
+use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{Event, EventKind, GroupId, Identifier, MessageId, Millis, Value, limits};
 
 /// The latest word on one trait.
@@ -203,7 +203,7 @@ impl IdentifierFacts {
 
     /// Takes in one observation of one aggregate.
     pub fn observe(&mut self, observed: Observed<'_>, now: Millis, change: &mut Features) {
-        let Observed { aggregate, slot, said } = observed;
+        let Observed { aggregate, slot, said, .. } = observed;
         let found = self.aggregates.binary_search_by_key(&aggregate.id, |(id, _)| *id);
         let mut held = match found {
             Ok(at) => self.aggregates.get_mut(at).map(|(_, state)| std::mem::replace(state, EMPTY)),
@@ -228,6 +228,22 @@ impl IdentifierFacts {
             Some((index, aggregate)) => state.expire(aggregate, plan.slots.aggregate(index), now, change),
             None => true,
         });
+    }
+
+    /// Drops some aggregates, by stable id; adds what that takes away to `change`. Gives whether there were any.
+    pub fn forget(&mut self, plan: &Plan, dropped: &BTreeSet<u64>, change: &mut Features) -> bool {
+        let before = self.aggregates.len();
+        let mut gone = Features::default();
+        self.aggregates.retain(|(id, state)| {
+            let drops = dropped.contains(id);
+            if let Some((index, _)) = plan.aggregate(*id).filter(|_| drops) {
+                state.contribute(plan.slots.aggregate(index), &mut gone);
+            }
+            !drops
+        });
+        gone.negate();
+        change.plus_equals(&gone);
+        self.aggregates.len() < before
     }
 
     /// Has the customer whom this identifier names looked at again, since time alone has changed what is said of them.
@@ -259,6 +275,16 @@ impl IdentifierFacts {
             told.group_traits.extend(traits.map(|said| (said, times)));
         }
         told
+    }
+
+    /// What traits say in some slots.
+    pub fn traits_in(&self, plan: &Plan, slots: &BTreeSet<Slot>) -> Features {
+        let mut features = Features::default();
+        for (name, fact) in &self.traits {
+            let wanted = plan.trait_slots(name).iter().filter(|slot| slots.contains(&slot.slot));
+            hold_trait(wanted, fact, 1, &mut features);
+        }
+        features
     }
 
     /// What these facts say of a customer, as of the clock they were last brought to.

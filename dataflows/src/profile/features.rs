@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use std::cmp::Ordering;
 use tributary_model::{MessageId, Millis, Value};
 
-/// Where in the program's tables a feature belongs: aggregates first, then traits (see [`Slots`](super::Slots)).
-pub type Slot = u16;
+/// What a feature is about (see [`Slots`](super::Slots)).
+pub type Slot = u32;
 
 /// Sums are integers of this many decimal places, so that adding them is exact in any order.
 pub const SUM_SCALE: u32 = 9;

@@ -2,10 +2,11 @@
 
 use super::facts::{TraitFact, hold_trait};
 use super::features::{Features, Slot, Valued};
+use super::slots::{NotOfGroups, Slots};
 use super::touched::Touched;
-use super::values::{FeatureValues, Pick, Slots};
-use crate::segments::{Aggregate, AggregateFunction, Evaluation, Program};
-use std::collections::HashMap;
+use super::values::{FeatureValues, Pick};
+use crate::segments::{Aggregate, Evaluation, Program};
+use std::collections::{BTreeSet, HashMap};
 use tributary_model::{Event, MessageId, Millis, Value};
 
 /// One trait path that expressions read.
@@ -22,6 +23,8 @@ pub struct TraitSlot {
 pub struct Observed<'a> {
     /// Which aggregate.
     pub aggregate: &'a Aggregate,
+    /// Its index.
+    pub index: usize,
     /// Where it stands in the features.
     pub slot: Slot,
     /// The value, when the event happened, and what breaks ties of time.
@@ -31,6 +34,8 @@ pub struct Observed<'a> {
 /// The program with its indexes.
 #[derive(Debug)]
 pub struct Plan {
+    /// The version of the definitions.
+    pub version: u64,
     /// The compiled definitions.
     pub program: Program,
     /// Where each aggregate and trait has its slot.
@@ -38,21 +43,86 @@ pub struct Plan {
     touched: Touched,
     by_trait: HashMap<String, Vec<TraitSlot>>,
     by_id: HashMap<u64, usize>,
+    /// How many aggregates and trait paths the program itself reads: those behind them are what others read.
+    own: (usize, usize),
+    gained: Vec<usize>,
 }
 
 impl Plan {
-    /// Indexes a program.
+    /// Indexes a program before which there was none.
     pub fn new(program: Program) -> Self {
-        let picks = program.aggregates.iter().map(|aggregate| match aggregate.function {
-            AggregateFunction::Count | AggregateFunction::Sum => Pick::Additive,
-            AggregateFunction::Min | AggregateFunction::First => Pick::First,
-            AggregateFunction::Max | AggregateFunction::Last | AggregateFunction::Timeline => Pick::Last,
-            AggregateFunction::Distinct => Pick::Distinct,
-            AggregateFunction::Mode => Pick::Mode,
+        let slots = Slots::new(&program);
+        Self::index(program, slots)
+    }
+
+    /// The plan as that of a version of the definitions.
+    pub fn of_version(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Indexes a program beside another one: what both read stands in the same place.
+    ///
+    /// # Errors
+    /// If it reads of groups what the first one did not.
+    pub fn beside(program: Program, other: &Self) -> Result<Self, NotOfGroups> {
+        let slots = Slots::after(&program, &other.slots)?;
+        Ok(Self::index(program, slots))
+    }
+
+    /// Indexes a program that takes the place of another one: until it has, what that one reads is kept up too.
+    ///
+    /// # Errors
+    /// If it reads of groups what the first one did not.
+    pub fn after(mut program: Program, version: u64, before: &Self) -> Result<Self, NotOfGroups> {
+        let own = (program.aggregates.len(), program.trait_paths.len());
+        let is_gained = |(_, aggregate): &(usize, &Aggregate)| !before.by_id.contains_key(&aggregate.id);
+        let gained = program.aggregates.iter().enumerate().filter(is_gained).map(|(index, _)| index).collect();
+        let is_new = |aggregate: &&Aggregate| !program.aggregates.iter().any(|held| held.id == aggregate.id);
+        let aggregates: Vec<_> = before.program.aggregates.iter().filter(is_new).cloned().collect();
+        let paths = before.program.trait_paths.iter().filter(|path| !program.trait_paths.contains(path));
+        let paths: Vec<_> = paths.cloned().collect();
+        program.aggregates.extend(aggregates);
+        program.trait_paths.extend(paths);
+        Ok(Self { version, own, gained, ..Self::beside(program, before)? })
+    }
+
+    /// The plan without what only the one before it reads, since it has taken its place. What is read of groups stays.
+    pub fn settled(&self) -> Self {
+        let mut program = self.program.clone();
+        let (aggregates, paths) = self.own;
+        let mut index = 0..;
+        program.aggregates.retain(|_| {
+            let index = index.next().unwrap_or_default();
+            index < aggregates || self.slots.is_aggregate_of_groups(self.slots.aggregate(index))
         });
-        let (traits, groups) = (program.trait_paths.len(), program.groups.len());
-        let without_account = program.groups.without_account.clone();
-        let slots = Slots { picks: picks.collect(), traits, groups, without_account };
+        let mut index = 0..;
+        program.trait_paths.retain(|_| {
+            let index = index.next().unwrap_or_default();
+            index < paths || self.slots.is_trait_of_groups(self.slots.trait_path(index))
+        });
+        let slots = self.slots.settled(&program);
+        Self { version: self.version, own: self.own, ..Self::index(program, slots) }
+    }
+
+    /// The aggregates, by index, that the plan before this one did not have.
+    pub fn gained(&self) -> impl Iterator<Item = usize> {
+        self.gained.iter().copied()
+    }
+
+    /// The slots of trait paths that another plan does not have.
+    pub fn new_trait_slots<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Slot> + 'a {
+        let paths = self.program.trait_paths.iter().enumerate();
+        let new = paths.filter(|(_, path)| !other.program.trait_paths.contains(path));
+        new.map(|(index, _)| self.slots.trait_path(index))
+    }
+
+    /// The aggregates, by stable id, that another plan does not have any more.
+    pub fn dropped_by(&self, other: &Self) -> BTreeSet<u64> {
+        let ids = |plan: &Self| plan.by_id.keys().copied().collect::<BTreeSet<_>>();
+        &ids(self) - &ids(other)
+    }
+
+    fn index(program: Program, slots: Slots) -> Self {
         let touched = Touched::new(&program.aggregates);
         let mut by_trait: HashMap<String, Vec<TraitSlot>> = HashMap::new();
         for (index, path) in program.trait_paths.iter().enumerate() {
@@ -63,7 +133,8 @@ impl Plan {
             }
         }
         let by_id = program.aggregates.iter().enumerate().map(|(index, aggregate)| (aggregate.id, index)).collect();
-        Self { program, slots, touched, by_trait, by_id }
+        let own = (program.aggregates.len(), program.trait_paths.len());
+        Self { version: 0, program, slots, touched, by_trait, by_id, own, gained: Vec::new() }
     }
 
     /// What all aggregates see in an event.
@@ -81,8 +152,21 @@ impl Plan {
             let aggregate = self.program.aggregates.get(index)?;
             let value = aggregate.observe(event)?;
             let said = (value, event.timestamp, event.message_id);
-            Some(Observed { aggregate, slot: self.slots.aggregate(index), said })
+            Some(Observed { aggregate, index, slot: self.slots.aggregate(index), said })
         })
+    }
+
+    /// What the aggregate with that index has seen, as it is told to facts.
+    pub fn seen(&self, index: usize, said: (Value, Millis, MessageId)) -> Option<Observed<'_>> {
+        let aggregate = self.program.aggregates.get(index)?;
+        Some(Observed { aggregate, index, slot: self.slots.aggregate(index), said })
+    }
+
+    /// The stable ids of all aggregates, in order.
+    pub fn aggregate_ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.by_id.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// The slots that a top-level trait feeds.
@@ -92,22 +176,18 @@ impl Plan {
 
     /// Whether definitions read anything of groups.
     pub fn reads_groups(&self) -> bool {
-        !self.program.groups.is_empty()
+        self.slots.of_groups().len() > 0
     }
 
     /// Whether what members have in a slot counts for their groups: an aggregate that definitions read of groups.
     pub fn counts_for_groups(&self, slot: Slot) -> bool {
-        self.program.groups.aggregates.contains(&usize::from(slot))
+        self.slots.is_aggregate_of_groups(slot)
     }
 
     /// What a word on a group's trait is as a difference.
     pub fn group_trait(&self, name: &str, fact: &TraitFact, times: isize) -> Features {
         let mut features = Features::default();
-        let is_read = |slot: &&TraitSlot| {
-            let index = usize::from(slot.slot).checked_sub(self.slots.picks.len());
-            index.is_some_and(|index| self.program.groups.traits.contains(&index))
-        };
-        let slots = self.trait_slots(name).iter().filter(is_read);
+        let slots = self.trait_slots(name).iter().filter(|slot| self.slots.is_trait_of_groups(slot.slot));
         hold_trait(slots, fact, times as i32, &mut features);
         features
     }
@@ -124,8 +204,7 @@ impl Plan {
     /// come out, and, of the member's account, their values.
     pub fn of_group(&self, is_account: bool, values: &[Value]) -> Features {
         let mut features = Features::default();
-        for (index, value) in values.iter().enumerate() {
-            let slot = self.slots.group(index);
+        for (slot, value) in self.slots.of_groups().zip(values) {
             features.add(slot, i64::from(*value == Value::Bool(true)), 0);
             if is_account {
                 let (at, tie, value) = (0, MessageId::default(), value.clone());
@@ -146,6 +225,11 @@ impl Plan {
         self.program.aggregates.get(index).map(|aggregate| (index, aggregate))
     }
 
+    /// What people call a segment; `None` if there is none of that id.
+    pub fn segment_name(&self, id: &str) -> Option<&str> {
+        self.program.segments.iter().find(|segment| segment.id == id).map(|segment| segment.name.as_str())
+    }
+
     /// All computed traits and memberships of a customer with these features at some time.
     pub fn evaluate(&self, features: &Features, now: Millis) -> Evaluation {
         self.program.evaluate(&self.values(features, now))
@@ -154,11 +238,11 @@ impl Plan {
     /// The computed traits that are estimates for a customer with these features, by name: they count more different values
     /// than are kept.
     pub fn estimates(&self, features: &Features) -> Vec<&str> {
-        let is_estimate = |(slot, pick): (usize, &Pick)| {
-            (*pick == Pick::Distinct && features.is_estimate(self.slots.aggregate(slot))).then_some(slot)
+        let is_estimate = |index: &usize| {
+            self.slots.pick(*index) == Pick::Distinct && features.is_estimate(self.slots.aggregate(*index))
         };
-        let slots: Vec<usize> = self.slots.picks.iter().enumerate().filter_map(is_estimate).collect();
-        if slots.is_empty() { Vec::new() } else { self.program.computed_from(&slots) }
+        let estimates: Vec<usize> = (0..self.program.aggregates.len()).filter(is_estimate).collect();
+        if estimates.is_empty() { Vec::new() } else { self.program.computed_from(&estimates) }
     }
 
     /// Features as expressions read them at some time.

@@ -1,7 +1,8 @@
-//! Features as expressions read them: where each aggregate and trait stands, and which of its values is the answer.
+//! Features as expressions read them: which of the values that stand in a slot is the answer.
 
 use super::distinct;
-use super::features::{Features, SUM_SCALE, Slot};
+use super::features::{Features, SUM_SCALE};
+use super::slots::Slots;
 use crate::segments::ProfileValues;
 use rust_decimal::Decimal;
 use tributary_model::{MessageId, Millis, Value};
@@ -51,52 +52,6 @@ impl Pick {
     }
 }
 
-/// The layout of slots: each aggregate's slot is its index; traits follow, then what is read of groups, then the rest.
-#[derive(Clone, Debug, Default)]
-pub struct Slots {
-    /// How each aggregate is read.
-    pub picks: Vec<Pick>,
-    /// How many trait paths there are.
-    pub traits: usize,
-    /// How many expressions of groups there are.
-    pub groups: usize,
-    /// The value of each of them for whoever has no account.
-    pub without_account: Vec<Value>,
-}
-
-impl Slots {
-    /// The slot of the aggregate with that index.
-    pub fn aggregate(&self, index: usize) -> Slot {
-        index as Slot
-    }
-
-    /// The slot of the trait path with that index.
-    pub fn trait_path(&self, index: usize) -> Slot {
-        (self.picks.len() + index) as Slot
-    }
-
-    /// The slot of the expression of groups with that index: its value of the customer's account, and of how many of
-    /// the customer's groups it is true.
-    pub fn group(&self, index: usize) -> Slot {
-        (self.picks.len() + self.traits + index) as Slot
-    }
-
-    /// Of a group: how many members it has.
-    pub fn members(&self) -> Slot {
-        self.group(self.groups)
-    }
-
-    /// Of a group: its id.
-    pub fn group_id(&self) -> Slot {
-        self.group(self.groups + 1)
-    }
-
-    /// When time alone last changed an answer about the customer.
-    pub fn woken(&self) -> Slot {
-        self.group(self.groups + 2)
-    }
-}
-
 /// Features as expressions read them.
 #[derive(Clone, Copy, Debug)]
 pub struct FeatureValues<'a> {
@@ -125,13 +80,13 @@ impl ProfileValues for FeatureValues<'_> {
 
     fn value(&self, slot: usize) -> Value {
         let values = self.features.slot_values(self.slots.aggregate(slot));
-        let pick = self.slots.picks.get(slot).copied().unwrap_or(Pick::Additive);
+        let pick = self.slots.pick(slot);
         pick.of(values.iter().map(|entry| (entry.at, entry.tie, &entry.value, i64::from(entry.copies))))
     }
 
     fn account(&self, index: usize) -> Value {
         let values = self.features.slot_values(self.slots.group(index));
-        let without = || self.slots.without_account.get(index).cloned().unwrap_or_default();
+        let without = || self.slots.without_account(index);
         values.last().map_or_else(without, |entry| entry.value.clone())
     }
 
@@ -148,28 +103,5 @@ impl ProfileValues for FeatureValues<'_> {
     fn instants(&self, slot: usize) -> Vec<(Millis, MessageId)> {
         let values = self.features.slot_values(self.slots.aggregate(slot));
         values.iter().map(|entry| (entry.at, entry.tie)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::features::Valued;
-
-    fn valued(slot: Slot, at: Millis) -> Valued {
-        Valued { slot, at, tie: MessageId(0), value: Value::Timestamp(at), copies: 1 }
-    }
-
-    #[test]
-    fn the_latest_value_wins() {
-        let slots = Slots { picks: vec![Pick::Last, Pick::First], ..Slots::default() };
-        let mut features = Features::default();
-        for slot in [0, 1] {
-            features.hold(valued(slot, 5));
-            features.hold(valued(slot, 9));
-        }
-        let values = FeatureValues { slots: &slots, features: &features, now: 0 };
-        assert_eq!(values.value(0), Value::Timestamp(9));
-        assert_eq!(values.value(1), Value::Timestamp(5));
     }
 }

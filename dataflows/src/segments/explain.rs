@@ -118,7 +118,8 @@ impl Program {
         })
     }
 
-    fn of_group(&self, index: usize) -> String {
+    /// An expression of groups as it would be written.
+    pub(super) fn of_group(&self, index: usize) -> String {
         let expression = self.groups.expression(index);
         expression.map(|expression| expression.map(&|leaf| self.name(leaf)).to_string()).unwrap_or_default()
     }

@@ -6,6 +6,8 @@ mod program;
 mod group;
 mod run;
 mod explain;
+mod meaning;
+mod profiles;
 pub mod membership;
 
 pub use explain::Explained;
@@ -15,3 +17,4 @@ pub use group::{GroupEvaluation, GroupProgram, GroupValues};
 pub use program::{
     CompiledSegment, Computed, DefinitionError, Evaluation, EventCondition, Place, ProfileValues, Program,
 };
+pub(crate) use run::Read;

@@ -2,15 +2,23 @@
 
 use super::expression::{Customer, CustomerColumn, CustomerTree};
 use super::program::{Evaluation, ProfileValues, Program, Step};
-use crate::profile::features::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{Millis, Value};
+
+/// Something of a customer that a program reads, by the program's indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Read {
+    Aggregate(usize),
+    Trait(usize),
+    /// An expression of groups.
+    Group(usize),
+}
 
 /// Which steps read what, by their places in the order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readers {
-    /// By slot of the features, the steps that read it.
-    by_slot: BTreeMap<Slot, Vec<usize>>,
+    /// The steps that read something of a customer.
+    by_read: BTreeMap<Read, Vec<usize>>,
     /// By step, those that read its value.
     readers: Vec<Vec<usize>>,
     /// By step, those whose value it reads.
@@ -25,32 +33,31 @@ impl Readers {
         let count = program.steps.len();
         let mut this = Self { readers: vec![Vec::new(); count], needs: vec![Vec::new(); count], ..Self::default() };
         this.places = program.steps.iter().copied().zip(0..).collect();
-        let (aggregates, traits) = (program.aggregates.len(), program.trait_paths.len());
         for (place, step) in program.steps.iter().enumerate() {
             let Some(expression) = program.expression(*step) else { continue };
-            let mut slots = Vec::new();
+            let mut reads = Vec::new();
             let mut needs = Vec::new();
             let mut reads_clock = false;
             expression.each_leaf(&mut |leaf| match leaf {
                 CustomerColumn::Count(index)
                 | CustomerColumn::Sum(index)
                 | CustomerColumn::Average(index)
-                | CustomerColumn::Value(index) => slots.push(*index),
-                CustomerColumn::Trait(index) => slots.push(aggregates + index),
+                | CustomerColumn::Value(index) => reads.push(Read::Aggregate(*index)),
+                CustomerColumn::Trait(index) => reads.push(Read::Trait(*index)),
                 CustomerColumn::Account(index) | CustomerColumn::InGroup(index) => {
-                    slots.push(aggregates + traits + index);
+                    reads.push(Read::Group(*index));
                 }
                 CustomerColumn::Computed(index) => needs.push(Step::Computed(*index)),
                 CustomerColumn::InSegment(index) => needs.push(Step::Segment(*index)),
                 CustomerColumn::Now => reads_clock = true,
                 CustomerColumn::Sequence(sequence) => {
-                    slots.extend([sequence.first, sequence.second]);
+                    reads.extend([sequence.first, sequence.second].map(Read::Aggregate));
                     reads_clock |= sequence.reads_clock();
                 }
                 CustomerColumn::Group(_) => {}
             });
-            for slot in slots {
-                this.by_slot.entry(slot as Slot).or_default().push(place);
+            for read in reads {
+                this.by_read.entry(read).or_default().push(place);
             }
             for needed in needs.iter().filter_map(|needed| this.places.get(needed)) {
                 this.readers.get_mut(*needed).into_iter().for_each(|readers| readers.push(place));
@@ -126,16 +133,16 @@ impl Program {
         }
     }
 
-    /// The steps to be run where these slots have changed (all steps if `None`), and those that read the clock if it has
+    /// The steps to be run where this has changed (all steps if `None`), and those that read the clock if it has
     /// gone on: with all that depends on them and all they need, in order.
-    pub(super) fn affected(&self, slots: Option<&[Slot]>, clock: bool, steps: &mut Vec<Step>) {
+    pub(super) fn affected(&self, reads: Option<&[Read]>, clock: bool, steps: &mut Vec<Step>) {
         steps.clear();
-        let Some(slots) = slots else {
+        let Some(reads) = reads else {
             steps.extend(&self.steps);
             return;
         };
-        let Readers { by_slot, readers, needs, clocked, .. } = &self.readers;
-        let mut open: Vec<usize> = slots.iter().filter_map(|slot| by_slot.get(slot)).flatten().copied().collect();
+        let Readers { by_read, readers, needs, clocked, .. } = &self.readers;
+        let mut open: Vec<usize> = reads.iter().filter_map(|read| by_read.get(read)).flatten().copied().collect();
         // When the next change comes depends on all of the clocked together.
         open.extend(clocked.iter().filter(|_| clock));
         let mut marked = vec![false; self.steps.len()];
@@ -154,6 +161,17 @@ impl Program {
         walk(&mut open, needs, &mut found);
         found.sort_unstable();
         steps.extend(found.into_iter().filter_map(|place| self.steps.get(place)));
+    }
+
+    /// The steps that some need, and they themselves, in order.
+    pub(super) fn needed_by_all(&self, steps: &[Step]) -> Vec<Step> {
+        let places: BTreeSet<usize> = steps.iter().flat_map(|step| self.places_needed_by(*step)).collect();
+        places.into_iter().filter_map(|place| self.steps.get(place).copied()).collect()
+    }
+
+    /// The steps that read the clock.
+    pub(super) fn clocked(&self) -> impl Iterator<Item = Step> {
+        self.readers.clocked.iter().filter_map(|place| self.steps.get(*place).copied())
     }
 
     /// The steps that one needs, and last itself, in order.
@@ -175,15 +193,24 @@ impl Program {
     /// The aggregates that a segment reads, by index, also through what it refers to.
     pub fn aggregates_of(&self, segment: usize) -> Vec<usize> {
         let needed = self.places_needed_by(Step::Segment(segment));
-        let is_read = |(_, readers): &(&Slot, &Vec<usize>)| readers.iter().any(|place| needed.contains(place));
-        let slots = self.readers.by_slot.iter().filter(is_read).map(|(slot, _)| usize::from(*slot));
-        slots.filter(|slot| *slot < self.aggregates.len()).collect()
+        let is_read = |(_, readers): &(&Read, &Vec<usize>)| readers.iter().any(|place| needed.contains(place));
+        let index = |(read, _): (&Read, _)| if let Read::Aggregate(index) = read { Some(*index) } else { None };
+        self.readers.by_read.iter().filter(is_read).filter_map(index).collect()
     }
 
     /// The computed traits, by name, and the segments, by id, that a segment needs, and itself.
     pub fn needs(&self, segment: usize) -> (Vec<&str>, Vec<&str>) {
+        self.named_needs(Step::Segment(segment))
+    }
+
+    /// The computed traits, by name, and the segments, by id, that a computed trait needs, and itself.
+    pub fn trait_needs(&self, computed: usize) -> (Vec<&str>, Vec<&str>) {
+        self.named_needs(Step::Computed(computed))
+    }
+
+    fn named_needs(&self, step: Step) -> (Vec<&str>, Vec<&str>) {
         let (mut traits, mut segments) = (Vec::new(), Vec::new());
-        for step in self.needed_by(Step::Segment(segment)) {
+        for step in self.needed_by(step) {
             match step {
                 Step::Computed(index) => traits.extend(self.computed.get(index).map(|found| found.name.as_str())),
                 Step::Segment(index) => segments.extend(self.segments.get(index).map(|found| found.id.as_str())),
@@ -194,9 +221,8 @@ impl Program {
 
     /// The computed traits that read any of these aggregates, also through others.
     pub fn computed_from(&self, aggregates: &[usize]) -> Vec<&str> {
-        let slots: Vec<Slot> = aggregates.iter().map(|index| *index as Slot).collect();
-        let mut open: Vec<usize> =
-            slots.iter().filter_map(|slot| self.readers.by_slot.get(slot)).flatten().copied().collect();
+        let readers = |index: &usize| self.readers.by_read.get(&Read::Aggregate(*index));
+        let mut open: Vec<usize> = aggregates.iter().filter_map(readers).flatten().copied().collect();
         let mut found = BTreeSet::new();
         while let Some(place) = open.pop() {
             if found.insert(place) {
@@ -224,8 +250,7 @@ impl Program {
 
     /// When what is said of a customer changes by itself; the steps that read the clock have just been run.
     pub(super) fn next_change(&self, profile: &impl ProfileValues, scratch: &Scratch) -> Option<Millis> {
-        let steps = self.readers.clocked.iter().filter_map(|place| self.steps.get(*place).copied());
-        self.next_change_of(steps, profile, scratch)
+        self.next_change_of(self.clocked(), profile, scratch)
     }
 
     /// When what some steps, which have just been run, say of a customer changes by itself.

@@ -27,6 +27,10 @@ pub struct Changes {
     pub conflicts: BTreeMap<Conflict, bool>,
     /// When what is said of profiles changes by itself: true if that is new, false if it is over.
     pub wakes: BTreeMap<(Millis, ProfileId), bool>,
+    /// Memberships that have changed because definitions did.
+    pub redefined: BTreeSet<(ProfileId, SegmentIndex)>,
+    /// Definitions, by version, that are taken over, each with by how many more workers.
+    pub current: BTreeMap<u64, usize>,
     /// Groups of which something else is computed; `None` of those that have no members any more.
     pub groups: BTreeMap<GroupId, Option<GroupEvaluation>>,
 }
@@ -61,6 +65,12 @@ impl Changes {
                 }
                 Output::Wake(profile, at) => {
                     changes.wakes.insert((at, profile), is_new);
+                }
+                Output::Redefined(profile, segment) => {
+                    changes.redefined.insert((profile, segment));
+                }
+                Output::Current(version) => {
+                    changes.current.insert(version, times.unsigned_abs());
                 }
                 Output::Conflict(conflict) => {
                     changes.conflicts.insert(conflict, is_new);

@@ -1,38 +1,16 @@
 //! The real dataflow under a driver of a few lines: facts in a map, epochs closed by hand.
 
-use super::definitions::{BLOCKED, Ruleset, definitions};
+use super::definitions::{BLOCKED, Choice, Ruleset};
 use super::naive::LinkEnds;
+use super::running::{Epoch, Running};
 use differential_dataflow::difference::IsZero;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use timely::dataflow::ProbeHandle;
+use std::sync::Arc;
 use tributary_dataflows::identity::{Conflict, Evidence, Link, Node, Rules, Stated, ends};
-use tributary_dataflows::profile::{Belongs, Change, Features, IdentifierFacts, Plan};
+use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
 use tributary_dataflows::segments::Program;
-use tributary_dataflows::{Output, build};
+use tributary_dataflows::{Output, SegmentIndex, Tick};
 use tributary_model::{Event, GroupId, IdentifierId, MessageId, Millis, ProfileId};
-
-#[derive(Default)]
-struct Epoch {
-    evidence: Vec<(Evidence, isize)>,
-    facts: Vec<(IdentifierId, Features)>,
-    belongs: Vec<((IdentifierId, Belongs), isize)>,
-    groups: Vec<(GroupId, Features)>,
-    clock: Millis,
-}
-
-impl Epoch {
-    fn take_in(&mut self, id: IdentifierId, change: Change, plan: &Plan) {
-        self.belongs.extend(change.belongs.iter().map(|(belongs, times)| ((id, *belongs), *times)));
-        self.groups.extend(change.of_groups(plan));
-        if !change.features.is_zero() {
-            self.facts.push((id, change.features));
-        }
-    }
-}
-
-type Outputs = Vec<(Output, isize)>;
 
 pub struct Dataflow {
     plan: Arc<Plan>,
@@ -47,11 +25,28 @@ pub struct Dataflow {
     now: Millis,
     running: Running,
     truths: BTreeMap<Output, isize>,
+    /// Every event that counts, by the identifier that it belongs to.
+    past: Vec<(IdentifierId, Event)>,
+    defined: Choice,
+    /// Other definitions on their way.
+    next: Option<Next>,
 }
+
+/// Other definitions on their way: what they need of the past is taken in piece by piece.
+struct Next {
+    choice: Choice,
+    plan: Arc<Plan>,
+    past: Vec<(IdentifierId, Event)>,
+    /// Whether the dataflow has been told.
+    told: bool,
+}
+
+/// Customers who are looked at in one epoch because definitions have changed.
+const SHARE: usize = 2;
 
 impl Dataflow {
     pub fn start(workers: usize) -> Self {
-        let plan = Arc::new(Plan::new(Program::compile(&definitions()).expect("the definitions compile")));
+        let plan = Arc::new(Plan::new(program(Choice::ALL)));
         let rules = Arc::new(Rules::new(&Ruleset::default().identity()));
         Self {
             running: Running::start(workers, plan.clone(), rules.clone()),
@@ -65,12 +60,91 @@ impl Dataflow {
             epoch: Epoch::default(),
             now: 0,
             truths: BTreeMap::new(),
+            past: Vec::new(),
+            defined: Choice::ALL,
+            next: None,
         }
+    }
+
+    /// Begins to take other definitions over, unless it still is at it.
+    pub fn redefine(&mut self, choice: Choice) {
+        if self.next.is_some() {
+            return;
+        }
+        // What no definition read of groups when it started needs a start.
+        let Ok(plan) = Plan::after(program(choice), 1, &self.plan) else { return };
+        let plan = Arc::new(plan);
+        // From now on events are observed as the new definitions need it too; those so far follow, and the traits so far.
+        for (id, facts) in &self.facts {
+            let mut change = facts.features(&plan);
+            change.identifiers = 0;
+            let is_new = |slot| plan.new_trait_slots(&self.plan).any(|new| new == slot);
+            let change = change.only(is_new);
+            if !change.is_zero() {
+                self.epoch.facts.push((*id, change));
+            }
+        }
+        self.next = Some(Next { choice, plan: plan.clone(), past: self.past.clone(), told: false });
+        self.plan = plan;
+        self.apart.clear();
+    }
+
+    /// What is defined, and what is on its way to be so for some customers already.
+    pub fn defined(&self) -> (Choice, Option<Choice>) {
+        (self.defined, self.next.as_ref().filter(|next| next.told).map(|next| next.choice))
+    }
+
+    /// Takes in some of the past; tells the dataflow once all of it is.
+    fn gather(&mut self, most: usize) -> Option<Arc<Plan>> {
+        let next = self.next.as_mut()?;
+        let rest = next.past.split_off(most.min(next.past.len()));
+        for (id, event) in std::mem::replace(&mut next.past, rest) {
+            let Some(facts) = self.facts.get_mut(&id) else { continue };
+            let mut change = Features::default();
+            let indexes: Vec<usize> = next.plan.gained().collect();
+            for observed in next.plan.observed_by(indexes.into_iter(), &event) {
+                facts.observe(observed, self.now, &mut change);
+            }
+            if !change.is_zero() {
+                self.epoch.facts.push((id, change));
+            }
+        }
+        let is_ready = next.past.is_empty() && !next.told;
+        next.told |= is_ready;
+        is_ready.then(|| next.plan.clone())
+    }
+
+    /// Once all customers are told of by the new definitions, what only the old ones needed is dropped.
+    fn settle(&mut self) {
+        if self.truths.remove(&Output::Current(1)) != Some(self.running.inputs.len() as isize) {
+            return;
+        }
+        let Some(next) = self.next.take() else { return };
+        self.defined = next.choice;
+        let settled = Arc::new(next.plan.settled());
+        let dropped = next.plan.dropped_by(&settled);
+        for (id, facts) in &mut self.facts {
+            let mut change = Features::default();
+            facts.forget(&next.plan, &dropped, &mut change);
+            if !change.is_zero() {
+                self.epoch.facts.push((*id, change));
+            }
+        }
+        self.plan = settled;
     }
 
     /// Starts anew with what is known, by other rules: what identifies nobody by them links nobody.
     pub fn restart(&mut self, ruleset: &Ruleset) {
         self.rules = Arc::new(Rules::new(&ruleset.identity()));
+        self.gather(usize::MAX);
+        self.apart.clear();
+        if let Some(next) = self.next.take() {
+            self.defined = next.choice;
+        }
+        let plan = Plan::new(program(self.defined));
+        let kept: HashSet<u64> = plan.program.aggregates.iter().map(|aggregate| aggregate.id).collect();
+        self.facts.values_mut().for_each(|facts| facts.aggregates.retain(|(id, _)| kept.contains(id)));
+        self.plan = Arc::new(plan);
         self.running = Running::start(self.running.inputs.len(), self.plan.clone(), self.rules.clone());
         self.truths.clear();
         let mut epoch = Epoch::default();
@@ -119,6 +193,7 @@ impl Dataflow {
             }
         }
         let best = event.identifiers[0].id();
+        self.past.push((best, event.clone()));
         let mut change = Change::default();
         let facts = self.facts.get_mut(&best).unwrap();
         let nothing = || (facts.clone(), IdentifierFacts::new(event.identifiers[0].clone(), event.timestamp));
@@ -162,6 +237,8 @@ impl Dataflow {
     pub fn delete(&mut self, id: IdentifierId) {
         let Some(facts) = self.facts.remove(&id) else { return };
         self.apart.remove(&id);
+        self.past.retain(|(of, _)| *of != id);
+        self.next.iter_mut().for_each(|next| next.past.retain(|(of, _)| *of != id));
         self.epoch.evidence.push((Evidence::Node(self.node(&facts)), -1));
         self.epoch.take_in(id, facts.told(&self.plan, -1), &self.plan);
         let touches = |ends: &LinkEnds| ends.0 == id || ends.1 == id;
@@ -200,19 +277,26 @@ impl Dataflow {
 
     /// Closes the epoch and takes in what comes out.
     pub fn close(&mut self) {
+        let plan = self.gather(5);
+        let tick = Tick { now: self.now, plan, share: SHARE };
         let mut epoch = Some(std::mem::take(&mut self.epoch));
         self.apart.clear();
         for input in &self.running.inputs {
             let epoch = epoch.take().unwrap_or_default();
-            input.send(Epoch { clock: self.now, ..epoch }).unwrap();
+            input.send(Epoch { tick: Some(tick.clone()), ..epoch }).unwrap();
         }
         for _ in 0..self.running.inputs.len() {
             for (output, times) in self.running.outputs.recv().unwrap() {
                 *self.truths.entry(output).or_default() += times;
             }
         }
-        self.truths.retain(|_, times| *times != 0);
-        assert!(self.truths.values().all(|times| *times == 1), "every truth stands once: {:?}", self.truths);
+        self.truths.retain(|output, times| *times != 0 && !matches!(output, Output::Redefined(..)));
+        self.settle();
+        assert!(
+            self.truths.iter().all(|(output, times)| *times == 1 || matches!(output, Output::Current(_))),
+            "every truth stands once: {:?}",
+            self.truths
+        );
     }
 
     pub fn owners(&self) -> BTreeMap<IdentifierId, ProfileId> {
@@ -260,60 +344,11 @@ impl Dataflow {
         self.truths.keys().filter_map(conflict).collect()
     }
 
-    fn segment(&self, index: u16) -> String {
-        self.plan.program.segments[usize::from(index)].id.clone()
+    fn segment(&self, number: SegmentIndex) -> String {
+        self.plan.slots.segment_id(number).unwrap().to_owned()
     }
 }
 
-/// The workers' threads.
-struct Running {
-    inputs: Vec<Sender<Epoch>>,
-    outputs: Receiver<Outputs>,
-    guards: Option<timely::communication::WorkerGuards<()>>,
-}
-
-impl Running {
-    fn start(workers: usize, plan: Arc<Plan>, rules: Arc<Rules>) -> Self {
-        let (inputs, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| channel::<Epoch>()).unzip();
-        let (send, outputs) = channel::<Outputs>();
-        let shared = Mutex::new((receivers.into_iter().map(Some).collect::<Vec<_>>(), send));
-        let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
-        let guards = timely::execute(config, move |worker| {
-            let (receiver, send) = {
-                let mut shared = shared.lock().unwrap();
-                (shared.0[worker.index()].take().unwrap(), shared.1.clone())
-            };
-            let probe = ProbeHandle::new();
-            let collected = std::rc::Rc::new(std::cell::RefCell::new(Outputs::new()));
-            let mut inputs = worker.dataflow::<u64, _, _>(|scope| {
-                let (inputs, outputs) = build(scope, plan.clone(), rules.clone());
-                let collected = collected.clone();
-                outputs
-                    .inspect_batch(move |_, batch| {
-                        collected.borrow_mut().extend(batch.iter().map(|(output, _, times)| (output.clone(), *times)));
-                    })
-                    .probe_with(&probe);
-                inputs
-            });
-            for (epoch, changes) in receiver.into_iter().enumerate() {
-                let next = epoch as u64 + 1;
-                changes.evidence.into_iter().for_each(|(evidence, times)| inputs.evidence.update(evidence, times));
-                changes.facts.into_iter().for_each(|(id, features)| inputs.facts.update(id, features));
-                changes.belongs.into_iter().for_each(|(belongs, times)| inputs.belongs.update(belongs, times));
-                changes.groups.into_iter().for_each(|(group, features)| inputs.groups.update(group, features));
-                inputs.clock.insert(changes.clock);
-                inputs.advance_to(next);
-                worker.step_while(|| probe.less_than(&next));
-                send.send(collected.take()).unwrap();
-            }
-        });
-        Self { inputs, outputs, guards: Some(guards.unwrap()) }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.inputs.clear();
-        drop(self.guards.take());
-    }
+fn program(choice: Choice) -> Program {
+    Program::compile(&choice.definitions()).expect("the definitions compile")
 }

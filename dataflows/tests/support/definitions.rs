@@ -52,6 +52,40 @@ impl Ruleset {
     }
 }
 
+/// Which of the segments are defined: a bit each, in the order of their ids; and whether two have changed their conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub segments: u32,
+    pub swapped: bool,
+}
+
+/// Two to which no other refers.
+pub const SWAPPED: [&str; 2] = ["bargain", "big_last"];
+
+impl Choice {
+    pub const ALL: Self = Self { segments: u32::MAX, swapped: false };
+
+    /// What is defined, with what that needs.
+    pub fn definitions(self) -> Definitions {
+        let mut all = definitions();
+        let names: Vec<String> = all.segments.keys().cloned().collect();
+        let is_chosen = |id: &str| {
+            let bit = names.iter().position(|name| name == id).unwrap();
+            self.segments >> bit & 1 == 1
+        };
+        // Without any that reads groups, none would be computed after a restart.
+        let needed = [("vip", is_chosen("plain")), ("lapsed", is_chosen("fresh")), ("in_any_pro", true)];
+        let keep = |id: &str| is_chosen(id) || needed.contains(&(id, true));
+        if self.swapped {
+            let [one, other] = SWAPPED.map(|id| all.segments[id].condition.clone());
+            all.segments.get_mut(SWAPPED[0]).unwrap().condition = other;
+            all.segments.get_mut(SWAPPED[1]).unwrap().condition = one;
+        }
+        all.segments.retain(|id, _| keep(id));
+        all
+    }
+}
+
 /// One segment for each kind of aggregate, window and reference.
 pub fn definitions() -> Definitions {
     let segment = |(id, condition): (&str, &str)| {

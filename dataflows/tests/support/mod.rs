@@ -4,3 +4,4 @@ pub mod dataflow;
 pub mod definitions;
 pub mod naive;
 mod naive_groups;
+pub mod running;

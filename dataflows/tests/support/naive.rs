@@ -1,6 +1,6 @@
 //! Everything recomputed from the full list of events, the slow and obvious way.
 
-use super::definitions::{BLOCKED, Ruleset};
+use super::definitions::{BLOCKED, Choice, Ruleset, SWAPPED};
 use super::naive_groups::{groups, of_groups};
 use bytes::Bytes;
 use serde_json::json;
@@ -49,13 +49,30 @@ impl Default for History {
 }
 
 /// All answers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Answers {
     pub owners: BTreeMap<IdentifierId, ProfileId>,
     pub members: BTreeSet<(ProfileId, String)>,
     pub counts: BTreeMap<String, i64>,
     pub conflicts: BTreeSet<Conflict>,
     pub groups: BTreeMap<GroupId, i64>,
+}
+
+impl Answers {
+    /// The answers where not all segments are defined as they are in the beginning.
+    pub fn of(&self, choice: Choice) -> Self {
+        let defined = choice.definitions().segments;
+        let name = |segment: &str| match SWAPPED.iter().position(|swapped| choice.swapped && *swapped == segment) {
+            Some(at) => SWAPPED[1 - at].to_owned(),
+            None => segment.to_owned(),
+        };
+        let mut these = self.clone();
+        these.members = self.members.iter().map(|(profile, segment)| (*profile, name(segment))).collect();
+        these.members.retain(|(_, segment)| defined.contains_key(segment));
+        these.counts.clear();
+        these.members.iter().for_each(|(_, segment)| *these.counts.entry(segment.clone()).or_default() += 1);
+        these
+    }
 }
 
 const MINUTE: i64 = 60_000;

@@ -4,7 +4,7 @@ mod identity;
 mod matching;
 mod expressions;
 mod destinations;
-mod template;
+pub(crate) mod template;
 mod triggers;
 
 use super::decode::{Entry, Field, Table};
@@ -92,23 +92,7 @@ pub(crate) fn read(files: &[Arc<Source>], around: Surroundings<'_>, mistakes: &M
 
     let mut definitions = Definitions { identity, ..Definitions::default() };
     let mut sites = expressions::Sites::default();
-    for entry in &traits {
-        // A mistaken one stays as NULL, so that what refers to it is not called mistaken too.
-        let text = entry.field.text();
-        sites.traits.extend(text.map(|_| (entry.name, entry.field.clone())));
-        let expression = text.unwrap_or("NULL").to_owned();
-        definitions.traits.insert(entry.name.to_owned(), ComputedTrait { expression });
-    }
-    for entry in &segments {
-        let Some(table) = entry.field.table() else { continue };
-        let name = table.get("name").and_then(|field| field.text()).unwrap_or(entry.name).to_owned();
-        let condition = table.require("where", "where: ltv > 500");
-        table.finish();
-        let condition = condition.and_then(|field| Some((field.text()?, field)));
-        let text = condition.as_ref().map_or("FALSE", |(text, _)| text).to_owned();
-        definitions.segments.insert(entry.name.to_owned(), Segment { name, condition: text });
-        sites.segments.extend(condition.map(|(_, field)| (entry.name, field)));
-    }
+    decode_customers(&traits, &segments, &mut definitions, &mut sites);
     for entry in &destinations {
         let destination = destinations::decode(&entry.field, around);
         definitions.destinations.extend(destination.map(|destination| (entry.name.to_owned(), destination)));
@@ -124,10 +108,63 @@ pub(crate) fn read(files: &[Arc<Source>], around: Surroundings<'_>, mistakes: &M
     (mistakes.count() == before).then_some(Loaded { definitions, program: program? })
 }
 
+/// The computed traits and segments in these texts alone; `None` where anything is wrong with one.
+pub(crate) fn read_customers(files: &[Arc<Source>], mistakes: &Mistakes) -> Option<Definitions> {
+    let before = mistakes.count();
+    let nodes: Vec<Node> = files.iter().filter_map(|source| yaml::parse(source, mistakes)).collect();
+    let roots = nodes.iter().map(|node| Field::root(node, mistakes));
+    let tables: Vec<Table<'_>> = roots.filter_map(|field| field.table()).collect();
+    let sections = |name| tables.iter().filter_map(|table| table.get(name)).collect::<Vec<_>>();
+    let traits = named(&sections("traits"), "trait", &TRAIT_NAME);
+    let segments = named(&sections("segments"), "segment", &ID);
+    let (mut definitions, mut sites) = (Definitions::default(), expressions::Sites::default());
+    decode_customers(&traits, &segments, &mut definitions, &mut sites);
+    expressions::compile(&definitions, &sites)?;
+    (mistakes.count() == before).then_some(definitions)
+}
+
+fn decode_customers<'a>(
+    traits: &[Entry<'a>],
+    segments: &[Entry<'a>],
+    definitions: &mut Definitions,
+    sites: &mut expressions::Sites<'a>,
+) {
+    for entry in traits {
+        // A mistaken one stays as NULL, so that what refers to it is not called mistaken too.
+        let text = entry.field.text();
+        sites.traits.extend(text.map(|_| (entry.name, entry.field.clone())));
+        let expression = text.unwrap_or("NULL").to_owned();
+        definitions.traits.insert(entry.name.to_owned(), ComputedTrait { expression });
+    }
+    for entry in segments {
+        let Some(table) = entry.field.table() else { continue };
+        let name = table.get("name").and_then(|field| field.text()).unwrap_or(entry.name).to_owned();
+        let condition = table.require("where", "where: ltv > 500");
+        table.finish();
+        let condition = condition.and_then(|field| Some((field.text()?, field)));
+        let text = condition.as_ref().map_or("FALSE", |(text, _)| text).to_owned();
+        definitions.segments.insert(entry.name.to_owned(), Segment { name, condition: text });
+        sites.segments.extend(condition.map(|(_, field)| (entry.name, field)));
+    }
+}
+
 /// How names of one kind may look.
 struct NameRule {
     allowed: fn(&str) -> bool,
     mend: &'static str,
+}
+
+impl NameRule {
+    /// What is wrong with a name.
+    fn mistake(&self, what: &str, name: &str) -> Option<String> {
+        let is_wrong = name.is_empty() || name.len() > 100 || !(self.allowed)(name);
+        is_wrong.then(|| format!("`{name}` is no name for a {what}; {}, at most 100 of them", self.mend))
+    }
+}
+
+/// What is wrong with the name of a segment or of a computed trait.
+pub(crate) fn mistaken_name(is_segment: bool, name: &str) -> Option<String> {
+    if is_segment { ID.mistake("segment", name) } else { TRAIT_NAME.mistake("trait", name) }
 }
 
 /// Ids stand in addresses, metrics and messages.
@@ -149,8 +186,7 @@ fn named<'a>(sections: &[Field<'a>], what: &str, rule: &NameRule) -> Vec<Entry<'
     let mut places: BTreeMap<&str, &Location> = BTreeMap::new();
     let mut all = Vec::new();
     for entry in sections.iter().flat_map(Field::entries) {
-        if entry.name.is_empty() || entry.name.len() > 100 || !(rule.allowed)(entry.name) {
-            let message = format!("`{}` is no name for a {what}; {}, at most 100 of them", entry.name, rule.mend);
+        if let Some(message) = rule.mistake(what, entry.name) {
             entry.field.wrong_at(entry.name_at, message);
         }
         if let Some(first) = places.get(entry.name) {

@@ -35,6 +35,15 @@ pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<Strin
     good.then(|| body.to_owned())
 }
 
+/// The computed traits that a template, which compiles, speaks of.
+pub(crate) fn computed_in_template(body: &str) -> BTreeSet<String> {
+    let environment = environment();
+    let Ok(template) = environment.template_from_str(body) else { return BTreeSet::new() };
+    let paths = template.undeclared_variables(true).into_iter();
+    let name = |path: String| path.strip_prefix("computed.")?.split('.').next().map(str::to_owned);
+    paths.filter_map(name).collect()
+}
+
 fn note(field: &Field<'_>, body: &str, error: &Error) {
     let at = match (error.range(), error.line()) {
         (Some(range), _) if range.start <= body.len() => field.node.location_of_byte(range.start),

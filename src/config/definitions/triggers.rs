@@ -26,9 +26,10 @@ pub(super) fn decode<'a>(field: &Field<'a>, known: &Known<'_>) -> Option<(Trigge
     let on = table.require("on", "on: { enter: vip }").map(|field| decode_on(&field, known));
     let send = table.require("send", "send: { to: crm, body: '{{ profile | tojson }}' }");
     let send = send.map(|field| decode_send(&field, known));
+    let backfill = table.get("fire_on_backfill").map_or(Some(false), |field| field.bool());
     table.finish();
     let (on, condition) = on??;
-    Some((Trigger { on, send: send?? }, condition))
+    Some((Trigger { on, send: send??, fire_on_backfill: backfill? }, condition))
 }
 
 fn decode_on<'a>(field: &Field<'a>, known: &Known<'_>) -> Option<(On, Option<Field<'a>>)> {

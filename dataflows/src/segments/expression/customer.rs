@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use tributary_model::{Millis, Value};
 
-/// Slots are 16 bits wide in the state; some are left for what is not an expression's.
+/// What all definitions together may read: each takes room in every customer who has it.
 const SLOTS: usize = 60_000;
 
 /// What is read of a customer, by index.

@@ -157,7 +157,10 @@ pub(super) fn definitions(
     };
     let trigger = |(id, text): &(&str, &str)| {
         let on = On::Event { event: "Order Completed".to_owned(), condition: Some((*text).to_owned()) };
-        ((*id).to_owned(), Trigger { on, send: Send { to: "crm".to_owned(), body: String::new() } })
+        (
+            (*id).to_owned(),
+            Trigger { on, send: Send { to: "crm".to_owned(), body: String::new() }, fire_on_backfill: false },
+        )
     };
     Definitions {
         traits: traits.iter().map(computed).collect(),
