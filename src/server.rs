@@ -104,6 +104,7 @@ impl Server {
             store,
             definer,
             progress: engine.progress(),
+            happened: engine.happened(),
             rules,
             suggestions,
             committed: engine.committed(),

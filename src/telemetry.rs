@@ -6,11 +6,17 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
+use tributary_dataflows::segments::Program;
 
 const EVENTS: &str = "tributary_events_total";
 const REJECTED: &str = "tributary_rejected_total";
 const DUPLICATES: &str = "tributary_duplicates_total";
 const DROPPED: &str = "tributary_dropped_total";
+const ESTIMATED: &str = "tributary_distinct_estimates_total";
+const DEFINITIONS: &str = "tributary_definitions";
+const AGGREGATES: &str = "tributary_aggregates";
+const VALUES_MAX: &str = "tributary_values_per_identifier_max";
+const REDEFINED: &str = "tributary_redefinition_progress";
 const EPOCHS: &str = "tributary_epochs_total";
 const FIRED: &str = "tributary_triggers_fired_total";
 const CHANGES: &str = "tributary_dataflow_changes_total";
@@ -60,6 +66,11 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_counter!(EPOCHS, "Epochs committed.");
     describe_counter!(FIRED, "Messages made, by trigger.");
     describe_counter!(CHANGES, "Changes fed to the dataflow, by input.");
+    describe_counter!(ESTIMATED, "Counts of different values of an identifier that have become estimates.");
+    describe_gauge!(DEFINITIONS, "Computed traits and segments, by kind.");
+    describe_gauge!(AGGREGATES, "Aggregates that definitions read, each once.");
+    describe_gauge!(VALUES_MAX, "The most values that are kept of one identifier for all definitions.");
+    describe_gauge!(REDEFINED, "How much of a stage of changing definitions is done; 1 while none change.");
     describe_gauge!(LAG, "Records of a stream that are not read yet.");
     describe_gauge!(EPOCH, "The last committed epoch.");
     describe_histogram!(PREPARE_SECONDS, Unit::Seconds, "Time to make base facts of an epoch's events.");
@@ -97,6 +108,24 @@ pub fn duplicates(count: usize) {
 /// Traits and groups were left aside because their identifier had as many as it may have.
 pub fn dropped(count: u64) {
     counter!(DROPPED).increment(count);
+}
+
+/// Counts of different values have become estimates.
+pub fn estimated(count: u64) {
+    counter!(ESTIMATED).increment(count);
+}
+
+/// What is defined, by which all customers are told of.
+pub fn defined(program: &Program) {
+    gauge!(DEFINITIONS, "kind" => "segment").set(program.segments.len() as f64);
+    gauge!(DEFINITIONS, "kind" => "trait").set(program.computed.len() as f64);
+    gauge!(AGGREGATES).set(program.aggregates.len() as f64);
+    gauge!(VALUES_MAX).set(program.most_values_of_all() as f64);
+}
+
+/// How far the engine is with definitions that change, from 0 to 1; 1 while none do.
+pub fn redefined(done: f64) {
+    gauge!(REDEFINED).set(done);
 }
 
 /// An epoch has been committed.

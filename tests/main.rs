@@ -21,6 +21,7 @@ mod segments;
 mod definitions;
 mod warehouse;
 mod clock;
+mod stepped_clock;
 mod triggers;
 mod check;
 mod restart;

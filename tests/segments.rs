@@ -1,7 +1,9 @@
 //! Segments looked at closely: a condition tried before it is defined, why a customer is in one, how it grew, what they share.
 
-use crate::support::client::Client;
+use crate::support::client::{Client, path_segment};
 use crate::support::server::Site;
+use crate::support::sse::Stream;
+use crate::support::wait::SOON;
 use serde_json::{Value, json};
 
 const DEFINITIONS: &str = r#"
@@ -143,4 +145,33 @@ fn who_came_and_went_is_told_by_the_minute_and_what_segments_share_exactly() {
     server.kill();
     let server = site.start();
     assert_eq!(sums(&server.client, "day"), (4, 1, 3), "after a kill");
+}
+
+#[test]
+fn who_would_come_and_go_is_seen_as_it_happens() {
+    let server = Site::new(DEFINITIONS).start();
+    let client = &server.client;
+    client.count_at("big", &client.batch(&[order("ada", 60), order("ben", 5)]));
+    let condition = "max(properties.total) >= 50 AND now() - max(timestamp) < INTERVAL '3 seconds' OR orders > 3";
+    let path = format!("/v1/segments/preview/stream?where={}", path_segment(condition));
+    let mut stream = Stream::open(client.base(), &path);
+    let mut next = || {
+        let (event, data) = stream.next(SOON).unwrap();
+        (event, data["profile"].as_str().unwrap_or("").to_owned(), data["count"].as_i64().unwrap())
+    };
+    let id = |user: &str| client.get(&format!("/v1/profiles/user_id:{user}")).ok()["id"].as_str().unwrap().to_owned();
+    assert_eq!(next(), ("count".to_owned(), String::new(), 1));
+    client.batch(&[order("ben", 70)]);
+    assert_eq!(next(), ("enter".to_owned(), id("ben"), 2));
+    // Time alone takes both out again, the one who came first before the other.
+    assert_eq!(next(), ("exit".to_owned(), id("ada"), 1));
+    assert_eq!(next(), ("exit".to_owned(), id("ben"), 0));
+    // Together they have ordered often enough.
+    let position = client.batch(&[order("cleo", 1)]);
+    client.count_at("big", &position);
+    client.state("link", "user_id:ada", "user_id:ben");
+    client.state("link", "user_id:ben", "user_id:cleo");
+    let entered = next();
+    assert_eq!(entered, ("enter".to_owned(), id("cleo"), 1));
+    assert_eq!(client.get("/v1/segments/preview/stream?where=lvt%20%3E%205").error(400), "invalid_condition");
 }

@@ -37,6 +37,8 @@ pub struct Standing {
     version: u64,
     /// `live`, or `computing` while customers are not yet told of by this version: until it is their turn by the one before.
     state: &'static str,
+    /// The most values that are kept of one identifier for what it reads itself.
+    values_max: usize,
     /// How far that is.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressAnswer>,
@@ -56,8 +58,12 @@ impl Standing {
     pub(super) fn of(name: &Named, wanted: &Wanted, plan: &Plan, progress: Option<&Progress>) -> Self {
         let version = wanted.kept.get(name).map_or(1, |kept| kept.version);
         let change = wanted.as_of(name);
+        let values_max = match name.0 {
+            Kind::Segment => wanted.program.most_values_of_segment(&name.1),
+            Kind::Trait => wanted.program.most_values_of_trait(&name.1),
+        };
         if change <= plan.version {
-            return Self { version, state: "live", progress: None };
+            return Self { version, state: "live", values_max, progress: None };
         }
         let underway = progress.filter(|progress| progress.version >= change);
         let progress =
@@ -69,7 +75,7 @@ impl Standing {
                     seconds_left: (progress.done > 0.001).then_some(left.as_secs()),
                 }
             });
-        Self { version, state: "computing", progress: Some(progress) }
+        Self { version, state: "computing", values_max, progress: Some(progress) }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod operations;
 
 use crate::config::ServerConfig;
 use crate::definitions::Definer;
+use crate::engine::preview::live::Happened;
 use crate::engine::suggestions::Suggestions;
 use crate::engine::{Committed, Progress, clock};
 use crate::store::Store;
@@ -38,7 +39,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use state::ApiState;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tributary_connectors::log::Log;
 use tributary_connectors::process::Processor;
@@ -55,6 +56,8 @@ pub struct Parts<'a> {
     pub definer: Arc<Definer>,
     /// How far the engine is with that.
     pub progress: watch::Receiver<Option<Progress>>,
+    /// Where committed epochs are watched.
+    pub happened: broadcast::Sender<Happened>,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Customers who may be one person, where definitions ask for it.
@@ -96,6 +99,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         wanted: parts.definer.wanted(),
         definer: parts.definer,
         progress: parts.progress,
+        happened: parts.happened,
         rules: parts.rules,
         log: parts.log,
         processor: parts.processor,
@@ -138,6 +142,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/segments", get(segments::segments).post(definitions::create_segment))
         .route("/v1/segments/stream", get(segments::stream))
         .route("/v1/segments/preview", post(preview::preview))
+        .route("/v1/segments/preview/stream", get(preview::stream))
         .route("/v1/segments/overlap", get(segment_details::overlap))
         .route(
             "/v1/segments/{id}",
@@ -236,6 +241,7 @@ async fn relocate(request: Request, next: Next) -> Response {
         segments::members,
         segments::stream,
         preview::preview,
+        preview::stream,
         segment_details::explain,
         segment_details::history,
         segment_details::overlap,

@@ -3,6 +3,7 @@
 use super::auth::Tokens;
 use super::error::ApiError;
 use crate::definitions::{Definer, Wanted};
+use crate::engine::preview::live::Happened;
 use crate::engine::suggestions::Suggestions;
 use crate::engine::{Clock, Committed, Progress};
 use crate::store::{Store, StoreError, View};
@@ -10,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tributary_connectors::log::Log;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
@@ -27,6 +28,8 @@ pub struct ApiState {
     pub wanted: watch::Receiver<Arc<Wanted>>,
     /// How far the engine is with them.
     pub progress: watch::Receiver<Option<Progress>>,
+    /// Where committed epochs are watched.
+    pub happened: broadcast::Sender<Happened>,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Where statements are made durable; how much waits there is a number of `/metrics`.

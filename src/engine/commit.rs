@@ -2,6 +2,7 @@
 
 use super::epoch::{Prepared, Work};
 use super::fire::{Cause, Outbox};
+use super::preview::live::Happened;
 use super::status::Committed;
 use super::tally::{Moves, tally};
 use super::worker::Outputs;
@@ -14,7 +15,7 @@ use crate::telemetry;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tributary_connectors::log::Log;
 use tributary_dataflows::SegmentIndex;
 use tributary_dataflows::identity::Rules;
@@ -52,6 +53,8 @@ pub struct Committer {
     pub outputs: Receiver<(Epoch, Outputs)>,
     /// How many workers there are.
     pub workers: usize,
+    /// Tells whoever watches what each committed epoch was.
+    pub happened: broadcast::Sender<Happened>,
 }
 
 impl std::fmt::Debug for Committer {
@@ -76,6 +79,11 @@ impl Committer {
                 Work::Epoch(prepared) => {
                     let Some(changes) = self.changes() else { break };
                     self.commit(&prepared, &changes)?;
+                    if self.happened.receiver_count() > 0 {
+                        // Nobody may be left by now.
+                        self.happened.send(Arc::new((*prepared, changes))).ok();
+                    }
+                    self.publish()?;
                 }
             }
         }
@@ -108,9 +116,10 @@ impl Committer {
         self.meta = meta;
         if self.is_through() {
             self.settled = self.plan.clone();
+            telemetry::defined(&self.settled.program);
         }
         telemetry::committed(prepared, started.elapsed());
-        self.publish()
+        Ok(())
     }
 
     /// Whether all customers are told of by the latest definitions.

@@ -304,6 +304,9 @@ impl Intake {
             if change.dropped > 0 {
                 telemetry::dropped(change.dropped);
             }
+            if change.estimated > 0 {
+                telemetry::estimated(change.estimated);
+            }
             feed.take_in(id, &mut change, &self.plan);
             prepared.take_groups_in(id, change);
             let facts = Arc::new(facts);

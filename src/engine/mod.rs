@@ -40,14 +40,19 @@ pub use status::Committed;
 use crate::activation::Messages;
 use crate::definitions::Wanted;
 use crate::store::{Meta, Store};
+use crate::telemetry;
 use crossbeam_channel::bounded;
+use preview::live::Happened;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
+
+/// Epochs that wait for those who watch them.
+const EPOCHS_WAITING: usize = 64;
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -86,6 +91,7 @@ impl std::fmt::Debug for EngineParts {
 pub struct Engine {
     committed: watch::Receiver<Committed>,
     progress: watch::Receiver<Option<Progress>>,
+    happened: broadcast::Sender<Happened>,
     failed: watch::Receiver<Option<String>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -104,10 +110,13 @@ impl Engine {
         store.write_meta(&meta)?;
         tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
 
+        telemetry::defined(&plan.program);
+        telemetry::redefined(1.0);
         let running = worker::Workers::start(workers, plan.clone(), rules.clone())?;
         let (status, committed) = watch::channel(Committed::new(&meta, None, false, plan.clone()));
         let (telling, progress) = watch::channel(None);
         let (failure, failed) = watch::channel(None);
+        let (happened, _) = broadcast::channel(EPOCHS_WAITING);
         let (work, incoming) = bounded(1);
         let stop = Arc::new(AtomicBool::new(false));
         let Some(first) = sources.first() else { return Err(EngineError::Stopping) };
@@ -124,6 +133,7 @@ impl Engine {
             status,
             outputs: running.outputs(),
             workers,
+            happened: happened.clone(),
         };
         let redefining = redefine::Redefining {
             store: store.clone(),
@@ -156,7 +166,7 @@ impl Engine {
                 committer.run(&incoming).map_err(|error| error.to_string())
             })?,
         ];
-        Ok(Self { committed, progress, failed, stop, threads })
+        Ok(Self { committed, progress, happened, failed, stop, threads })
     }
 
     /// The last committed epoch, as it changes.
@@ -167,6 +177,11 @@ impl Engine {
     /// How far it is with definitions that change; `None` while none do.
     pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
         self.progress.clone()
+    }
+
+    /// Where to watch committed epochs; whoever is too slow misses some and is told so.
+    pub fn happened(&self) -> broadcast::Sender<Happened> {
+        self.happened.clone()
     }
 
     /// Why the engine has stopped by itself, once it has.

@@ -15,6 +15,7 @@ use super::intake::Intake;
 use super::status::Committed;
 use crate::definitions::Wanted;
 use crate::store::{Store, StoreError};
+use crate::telemetry;
 use crossbeam_channel::{Receiver, TryRecvError};
 use foldhash::{HashSet, HashSetExt};
 use std::sync::Arc;
@@ -185,6 +186,7 @@ impl Redefining {
     fn settle(&mut self, plan: &Plan) {
         tracing::info!(version = plan.version, "definitions have changed");
         self.stage = Stage::Settled;
+        telemetry::redefined(1.0);
         self.progress.send_replace(None);
     }
 
@@ -201,6 +203,7 @@ impl Redefining {
 
     fn tell(&self, plan: &Plan, stage: &'static str, done: f64) {
         let version = plan.version;
+        telemetry::redefined(done);
         self.progress.send_modify(|told| {
             let since = told.filter(|told| told.stage == stage).map_or_else(Instant::now, |told| told.since);
             *told = Some(Progress { version, stage, done, since });

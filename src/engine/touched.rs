@@ -62,7 +62,7 @@ impl Touched {
 
     /// Takes in what an aggregate has seen in a past event.
     pub(super) fn observe(&mut self, seen: Observed<'_>, now: Millis) {
-        self.facts.observe(seen, now, &mut self.change.features);
+        self.change.estimated += u64::from(self.facts.observe(seen, now, &mut self.change.features));
         self.write_whole();
     }
 

@@ -18,6 +18,9 @@ pub const JSON_DEPTH: usize = 32;
 pub const TRAITS_PER_IDENTIFIER: usize = 300;
 /// Computed traits and segments together: each is looked at for customers who change, and answered in lists.
 pub const DEFINITIONS: usize = 10_000;
+/// Values that one definition may keep of one identifier, if the identifier had them all: some 12 MB. A count of different values
+/// over 90 days has its place, one over ten years day by day has not.
+pub const DEFINITION_VALUES: usize = 1_500_000;
 /// Different values that one identifier's `count(DISTINCT …)` keeps: exact up to so many, then an estimate of 4 % error.
 pub const DISTINCT_VALUES: usize = 512;
 /// Values that one identifier's `mode(…)` counts; of more the least frequent are forgotten.

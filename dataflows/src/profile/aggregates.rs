@@ -192,6 +192,15 @@ impl AggregateState {
         }
     }
 
+    /// Whether what it counts is an estimate.
+    pub fn is_estimate(&self) -> bool {
+        let is = |partial: &Partial| matches!(partial, Partial::Distinct(sample) if sample.threshold < u64::MAX);
+        match self {
+            Self::All(partial) => is(partial),
+            Self::Window(buckets) => buckets.iter().any(|(_, partial)| is(partial)),
+        }
+    }
+
     /// How many values it holds.
     pub fn values(&self) -> usize {
         match self {

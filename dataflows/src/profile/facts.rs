@@ -8,6 +8,7 @@ use super::aggregates::AggregateState;
 use super::features::{Features, Slot, Valued};
 use super::groups::{Belongs, GroupFacts, GroupTrait, merge_traits};
 use super::plan::{Observed, Plan, TraitSlot};
+use crate::segments::AggregateFunction;
 use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -44,6 +45,8 @@ pub struct Change {
     pub group_ids: Vec<(String, isize)>,
     /// Traits and groups that are more than an identifier may have.
     pub dropped: u64,
+    /// Counts of different values that have become estimates.
+    pub estimated: u64,
 }
 
 impl Change {
@@ -150,7 +153,7 @@ impl IdentifierFacts {
     pub fn apply(&mut self, plan: &Plan, event: &Event, now: Millis, change: &mut Change) {
         self.events += 1;
         for observed in plan.observed(event) {
-            self.observe(observed, now, &mut change.features);
+            change.estimated += u64::from(self.observe(observed, now, &mut change.features));
         }
         if event.kind == EventKind::Identify {
             for (name, json) in &event.traits {
@@ -201,15 +204,18 @@ impl IdentifierFacts {
         }
     }
 
-    /// Takes in one observation of one aggregate.
-    pub fn observe(&mut self, observed: Observed<'_>, now: Millis, change: &mut Features) {
+    /// Takes in one observation of one aggregate. Gives whether what it counts has become an estimate by that.
+    pub fn observe(&mut self, observed: Observed<'_>, now: Millis, change: &mut Features) -> bool {
         let Observed { aggregate, slot, said, .. } = observed;
         let found = self.aggregates.binary_search_by_key(&aggregate.id, |(id, _)| *id);
         let mut held = match found {
             Ok(at) => self.aggregates.get_mut(at).map(|(_, state)| std::mem::replace(state, EMPTY)),
             Err(_) => None,
         };
+        let is_distinct = aggregate.function == AggregateFunction::Distinct;
+        let was_estimate = is_distinct && held.as_ref().is_some_and(AggregateState::is_estimate);
         AggregateState::observe(&mut held, aggregate, slot, said, now, change);
+        let is_estimate = is_distinct && held.as_ref().is_some_and(AggregateState::is_estimate);
         match (found, held) {
             (Ok(at), Some(state)) => {
                 if let Some(entry) = self.aggregates.get_mut(at) {
@@ -219,6 +225,7 @@ impl IdentifierFacts {
             (Err(at), Some(state)) => self.aggregates.insert(at, (aggregate.id, state)),
             (Ok(_) | Err(_), None) => {}
         }
+        is_estimate && !was_estimate
     }
 
     /// Brings the windows to `now`; adds what has left them to `change`.
@@ -289,8 +296,13 @@ impl IdentifierFacts {
 
     /// What these facts say of a customer, as of the clock they were last brought to.
     pub fn features(&self, plan: &Plan) -> Features {
+        self.features_without(plan, |_| false)
+    }
+
+    /// The same without some aggregates, by stable id.
+    pub fn features_without(&self, plan: &Plan, skips: impl Fn(u64) -> bool) -> Features {
         let mut features = Features::presence();
-        for (id, state) in &self.aggregates {
+        for (id, state) in self.aggregates.iter().filter(|(id, _)| !skips(*id)) {
             if let Some((index, _)) = plan.aggregate(*id) {
                 state.contribute(plan.slots.aggregate(index), &mut features);
             }

@@ -109,6 +109,14 @@ impl Plan {
         self.gained.iter().copied()
     }
 
+    /// The stable ids of the aggregates that stay when the plan is settled.
+    pub fn settled_aggregates(&self) -> impl Iterator<Item = u64> {
+        let stays =
+            |index: &usize| *index < self.own.0 || self.slots.is_aggregate_of_groups(self.slots.aggregate(*index));
+        let aggregates = self.program.aggregates.iter().enumerate();
+        aggregates.filter(move |(index, _)| stays(index)).map(|(_, aggregate)| aggregate.id)
+    }
+
     /// The slots of trait paths that another plan does not have.
     pub fn new_trait_slots<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Slot> + 'a {
         let paths = self.program.trait_paths.iter().enumerate();

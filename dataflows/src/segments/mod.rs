@@ -7,6 +7,7 @@ mod group;
 mod run;
 mod explain;
 mod meaning;
+mod cost;
 mod profiles;
 pub mod membership;
 

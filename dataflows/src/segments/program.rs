@@ -179,7 +179,8 @@ impl Program {
         program.trait_paths = registry.trait_paths;
         program.groups = GroupProgram::new(registry.group_expressions, &program);
         program.readers = Readers::new(&program);
-        Ok(program)
+        let too_costly: Vec<_> = program.steps.iter().filter_map(|step| program.too_costly(*step)).collect();
+        if too_costly.is_empty() { Ok(program) } else { Err(too_costly) }
     }
 }
 

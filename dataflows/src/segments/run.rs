@@ -1,5 +1,6 @@
 //! Running a program: all of it, or only the steps that read what has changed, each after those it needs.
 
+use super::expression::aggregate::Aggregate;
 use super::expression::{Customer, CustomerColumn, CustomerTree};
 use super::program::{Evaluation, ProfileValues, Program, Step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -192,10 +193,20 @@ impl Program {
 
     /// The aggregates that a segment reads, by index, also through what it refers to.
     pub fn aggregates_of(&self, segment: usize) -> Vec<usize> {
-        let needed = self.places_needed_by(Step::Segment(segment));
-        let is_read = |(_, readers): &(&Read, &Vec<usize>)| readers.iter().any(|place| needed.contains(place));
+        self.aggregates_read_by(&self.places_needed_by(Step::Segment(segment)))
+    }
+
+    fn aggregates_read_by(&self, places: &BTreeSet<usize>) -> Vec<usize> {
+        let is_read = |(_, readers): &(&Read, &Vec<usize>)| readers.iter().any(|place| places.contains(place));
         let index = |(read, _): (&Read, _)| if let Read::Aggregate(index) = read { Some(*index) } else { None };
         self.readers.by_read.iter().filter(is_read).filter_map(index).collect()
+    }
+
+    /// The most values that are kept of one identifier for what a definition reads itself.
+    pub(super) fn most_values(&self, step: Step) -> usize {
+        let own: BTreeSet<usize> = self.readers.places.get(&step).copied().into_iter().collect();
+        let aggregates = self.aggregates_read_by(&own).into_iter().filter_map(|index| self.aggregates.get(index));
+        aggregates.map(Aggregate::most_values).fold(0, usize::saturating_add)
     }
 
     /// The computed traits, by name, and the segments, by id, that a segment needs, and itself.
@@ -280,5 +291,10 @@ impl OneSegment<'_> {
     pub fn has(&mut self, profile: &impl ProfileValues) -> bool {
         self.program.run_steps(&self.steps, profile, &mut self.scratch);
         self.scratch.is_in(self.segment)
+    }
+
+    /// When time alone may next change that of the customer who was looked at last.
+    pub fn next_change(&self, profile: &impl ProfileValues) -> Option<Millis> {
+        self.program.next_change_of(self.steps.iter().copied(), profile, &self.scratch)
     }
 }

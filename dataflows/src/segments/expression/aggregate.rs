@@ -5,7 +5,7 @@ use super::syntax::Comparison;
 use super::tree::{Test, Tree, conjoined};
 pub use super::window::Window;
 use std::fmt::{self, Display};
-use tributary_model::{Event, Value};
+use tributary_model::{Event, Value, limits};
 
 /// What is kept. An average is the sum and the count of one [`Sum`](Self::Sum).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,17 @@ impl Aggregate {
             Canonical { function, argument: argument.as_ref(), filters: &filters, window: window.as_ref() }.to_string();
         let filter = (!filters.is_empty()).then(|| Tree::test(Test::All(filters)));
         Self { id: fnv1a(text.as_bytes()), text, function, window, argument, filter, asks }
+    }
+
+    /// The most values that it keeps of one identifier: of all buckets of its window together.
+    pub fn most_values(&self) -> usize {
+        let in_one = match self.function {
+            AggregateFunction::Distinct => limits::DISTINCT_VALUES,
+            AggregateFunction::Mode => limits::FREQUENT_VALUES,
+            AggregateFunction::Timeline => limits::TIMELINE_INSTANTS,
+            _ => 1,
+        };
+        in_one.saturating_mul(self.window.as_ref().map_or(1, Window::most_buckets))
     }
 
     /// Texts that columns of an event must have for it to be seen: of each condition `column = 'text'` that is joined to all

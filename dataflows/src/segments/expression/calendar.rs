@@ -1,5 +1,6 @@
 //! Calendar units in a time zone: where the day, the month or the year of an instant begins, and where the next one does.
 
+use super::literal::{DAY_MS, HOUR_MS, MINUTE_MS};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
@@ -54,6 +55,20 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
+    /// How long the shortest one is, in milliseconds.
+    pub(crate) const fn least_ms(self) -> i64 {
+        match self {
+            Self::Minute => MINUTE_MS,
+            Self::Hour => HOUR_MS,
+            // One in which clocks go forward.
+            Self::Day => 23 * HOUR_MS,
+            Self::Week => 7 * DAY_MS - HOUR_MS,
+            Self::Month => 28 * DAY_MS - HOUR_MS,
+            Self::Quarter => 90 * DAY_MS - HOUR_MS,
+            Self::Year => 365 * DAY_MS,
+        }
+    }
+
     pub(crate) const NAMES: [(&'static str, Self); 7] = [
         ("minute", Self::Minute),
         ("hour", Self::Hour),

@@ -6,7 +6,7 @@ use super::literal::{DAY_MS, HOUR_MS, MINUTE_MS, interval_text};
 use super::problem::Problem;
 use super::syntax::{Arguments, Call, Comparison, Kind, Operator, Syntax};
 use std::fmt;
-use tributary_model::{Millis, Value};
+use tributary_model::{Millis, Value, limits};
 
 /// The longest window: with a granule of a day, some thousand buckets for each identifier.
 const LONGEST_MS: i64 = 3_660 * DAY_MS;
@@ -42,6 +42,15 @@ impl Window {
             Shape::Sliding { granule_ms, .. } => at.div_euclid(*granule_ms),
             Shape::Calendar { calendar, .. } => calendar.begin(at).unwrap_or(at),
         }
+    }
+
+    /// How many buckets it has at most, with those of events that are dated ahead.
+    pub fn most_buckets(&self) -> usize {
+        let buckets = match &self.0 {
+            Shape::Sliding { length_ms, granule_ms } => (length_ms + limits::FUTURE_MS) / granule_ms + 1,
+            Shape::Calendar { calendar, back_ms } => (back_ms + limits::FUTURE_MS) / calendar.unit.least_ms() + 2,
+        };
+        usize::try_from(buckets).unwrap_or(usize::MAX)
     }
 
     /// Whether an event of some time counts at `now`.
