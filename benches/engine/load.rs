@@ -36,7 +36,7 @@ pub(crate) async fn run(client: &reqwest::Client, server: &Server, batches: Vec<
         lane.unwrap();
     }
     let last = last.lock().unwrap().clone();
-    committed(client, server, &last).await;
+    committed(client, &server.base, &last).await;
     started.elapsed()
 }
 
@@ -59,9 +59,9 @@ pub(crate) async fn send(client: &reqwest::Client, url: &str, body: Bytes) -> Po
 }
 
 /// Waits until everything up to `position` is committed.
-pub(crate) async fn committed(client: &reqwest::Client, server: &Server, position: &Position) {
+pub(crate) async fn committed(client: &reqwest::Client, base: &str, position: &Position) {
     let deadline = Instant::now() + LONGEST;
-    let url = format!("{}/v1/segments?min_position={position}&timeout_ms=5000", server.base);
+    let url = format!("{base}/v1/segments?min_position={position}&timeout_ms=5000");
     loop {
         // The server itself waits a while before it answers 503: not yet.
         let status = client.get(&url).send().await.unwrap().status().as_u16();

@@ -1,7 +1,9 @@
-//! `make bench-segments`: what a segment costs among 10, 100 and 1,000 of them, and how long a preview takes.
+//! `make bench-segments`: what a segment costs among 10, 100 and 1,000 of them, how long a preview takes and how long a segment
+//! that is defined meanwhile, and what timers cost.
 //!
 //! `BENCH_EVENTS` sets how many events are sent to each number of segments (300,000 if not set), `BENCH_PROFILES` the
-//! larger number of customers that are previewed (a million if not set; the smaller one is a tenth).
+//! larger number of customers that are previewed (a million if not set; the smaller one is a tenth), `BENCH_BURST` how many are
+//! due at once (100,000 if not set).
 
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -14,6 +16,9 @@ mod load;
 #[path = "../engine/server.rs"]
 #[allow(dead_code, reason = "Kafka and weight are measured by the other bench")]
 mod server;
+mod prober;
+mod redefine;
+mod timers;
 
 use events::Events;
 use serde_json::{Value, json};
@@ -119,6 +124,12 @@ async fn main() {
             println!("  {there:>9} profiles, {name:<16} {took:>7} ({count} meet it)");
         }
     }
+    println!("a segment that is defined meanwhile; median and 99th percentile from a single event to its commit");
+    let there = server.metric(&client, "tributary_profiles").await;
+    let kept = format!("{} >= 1 AND {} > 300", SHARED[0], SHARED[1]);
+    redefine::run(&client, &server, there, &kept, "max(properties.quantity) >= 3").await;
+    drop(server);
+    timers::run(&client, profiles, &events, now).await;
 }
 
 /// How many members all segments have together.
