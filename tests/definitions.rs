@@ -104,6 +104,13 @@ fn traits_said_before_it_was_defined_count() {
     let position = client.batch(&[lives(2, "DE"), lives(1, "FR")]);
     assert_eq!(client.count_at("german", &position), 1);
     assert_eq!(client.members("german", 10)[0], client.profile_at("user_id:u2", &position)["id"].as_str().unwrap());
+    // What is said while nothing reads it counts once something does again.
+    assert_eq!(client.delete("/v1/segments/german").status, 204);
+    client.batch(&[lives(1, "DE"), lives(2, "FR"), lives(3, "DE"), lives(4, "DE")]);
+    put(client, "/v1/segments/german", &json!({ "where": "traits.address.country = 'DE'" }));
+    assert_eq!(live(client, "german"), 3);
+    let position = client.batch(&[lives(3, "FR")]);
+    assert_eq!(client.count_at("german", &position), 2);
 }
 
 #[test]

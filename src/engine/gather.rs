@@ -6,7 +6,7 @@
 use super::past::each_event;
 use crate::store::{Store, StoreError};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use differential_dataflow::difference::IsZero;
+use differential_dataflow::difference::{Abelian, IsZero};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ pub(super) struct Observation {
 pub(super) enum Piece {
     /// What aggregates that are new see in past events.
     Observations(Vec<Observation>),
-    /// What is known of traits that were not read so far.
+    /// What is known of traits that were not read so far, or, taken back, of traits that nothing reads any more.
     Traits(Vec<(IdentifierId, Features)>),
     /// Identifiers that hold aggregates which nothing reads any more, and these, by stable id, with the plan that knows them.
     Holding(Vec<IdentifierId>, Arc<BTreeSet<u64>>, Arc<Plan>),
@@ -69,8 +69,8 @@ pub(super) enum Told {
 pub(super) enum Wish {
     /// What a plan needs that takes the place of another one.
     Gained { plan: Arc<Plan>, before: Arc<Plan> },
-    /// Who holds what a plan knows and nothing reads any more.
-    Dropped { plan: Arc<Plan>, dropped: Arc<BTreeSet<u64>> },
+    /// Who holds what a plan knows and nothing reads any more, now that it is settled: aggregates, by stable id, and traits.
+    Dropped { plan: Arc<Plan>, settled: Arc<Plan>, dropped: Arc<BTreeSet<u64>> },
 }
 
 /// Begins to gather from what is committed now; returns once that is pinned.
@@ -143,15 +143,25 @@ fn gather(
                 tell(Piece::Observations(observations), 1.0);
             }
         }
-        Wish::Dropped { plan, dropped } => {
-            let mut holding = Vec::new();
+        Wish::Dropped { plan, settled, dropped } => {
+            let slots: BTreeSet<_> = plan.new_trait_slots(settled).collect();
+            let (mut holding, mut traits) = (Vec::new(), Vec::new());
             let piece = |holding: &mut Vec<_>| Piece::Holding(std::mem::take(holding), dropped.clone(), plan.clone());
             view.each_owned(IdentifierId(0), None, |id, facts, _owner| {
                 if facts.aggregates.iter().any(|(aggregate, _)| dropped.contains(aggregate)) {
                     holding.push(id);
                 }
+                let mut features = facts.traits_in(plan, &slots);
+                if !features.is_zero() {
+                    features.negate();
+                    traits.push((id, features));
+                }
+                if traits.len() >= TRAITS && !tell(Piece::Traits(std::mem::take(&mut traits)), share(id)) {
+                    return Ok(false);
+                }
                 Ok(holding.len() < IDENTIFIERS || tell(piece(&mut holding), share(id)))
             })?;
+            tell(Piece::Traits(traits), 1.0);
             tell(piece(&mut holding), 1.0);
         }
     }

@@ -147,11 +147,12 @@ impl Redefining {
                 let settled = Arc::new(plan.settled());
                 let dropped = plan.dropped_by(&settled);
                 intake.plan = settled.clone();
-                if dropped.is_empty() {
+                if dropped.is_empty() && plan.new_trait_slots(&settled).next().is_none() {
                     self.settle(&plan);
                 } else {
                     self.tell(&plan, "cleaning", 0.0);
-                    let told = self.gather(Wish::Dropped { plan, dropped: Arc::new(dropped) })?;
+                    let told =
+                        self.gather(Wish::Dropped { plan, settled: settled.clone(), dropped: Arc::new(dropped) })?;
                     self.stage = Stage::Dropping { settled, told };
                 }
                 Ok(Turn::default())

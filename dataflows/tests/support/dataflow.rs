@@ -3,7 +3,7 @@
 use super::definitions::{BLOCKED, Choice, Ruleset};
 use super::naive::LinkEnds;
 use super::running::{Epoch, Running};
-use differential_dataflow::difference::IsZero;
+use differential_dataflow::difference::{Abelian, IsZero, Semigroup};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tributary_dataflows::identity::{Conflict, Evidence, Link, Node, Rules, Stated, ends};
@@ -126,6 +126,9 @@ impl Dataflow {
         for (id, facts) in &mut self.facts {
             let mut change = Features::default();
             facts.forget(&next.plan, &dropped, &mut change);
+            let mut traits = facts.traits_in(&next.plan, &next.plan.new_trait_slots(&settled).collect());
+            traits.negate();
+            change.plus_equals(&traits);
             if !change.is_zero() {
                 self.epoch.facts.push((*id, change));
             }
