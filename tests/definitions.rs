@@ -172,6 +172,9 @@ fn changes_are_checked_versioned_and_written_down() {
     let segment = |id: &str, condition: &str| client.admin("/v1/segments", &json!({ "id": id, "where": condition }));
     assert_eq!(client.read_post("/v1/segments", &json!({ "id": "a", "where": "TRUE" })).error(403), "not_allowed");
     assert_eq!(segment("Nice!", "TRUE").error(400), "invalid_name");
+    assert_eq!(segment("preview", "TRUE").error(400), "invalid_name");
+    let unnamed = put(client, "/v1/segments/a", &json!({ "name": " ", "where": "TRUE" }));
+    assert_eq!(unnamed.error(400), "invalid_name");
     assert_eq!(segment("buyers", "TRUE").error(409), "already_defined");
     let wrong = segment("rich", "ltv > 5 AND\n  orders > 'many'");
     assert_eq!(wrong.error(400), "invalid_expression");
@@ -247,6 +250,52 @@ fn definitions_outlive_the_process() {
     assert_eq!(live(&server.client, "loyal"), 10);
     let changes = server.client.get("/v1/definitions/changes").ok();
     assert_eq!(changes["changes"][0]["by"], "folder");
+}
+
+/// A change is begun, taken back while it is under way, and the process killed: nothing is lost and nothing counts twice when it
+/// is made again.
+#[test]
+fn a_change_that_is_taken_back_leaves_nothing_behind() {
+    let site = Site::new("segments:\n  s: { where: count(*) >= 2 }\n");
+    let mut server = site.start();
+    let users = 4_000;
+    let events: Vec<Value> = (0..2 * users).map(|at| order(at % users, 10)).collect();
+    let position = server.client.batches(&events);
+    assert_eq!(server.client.count_at("s", &position), users as i64);
+    let stage = |client: &Client, id: &str, wanted: &str| {
+        // Stages may be over before they are seen; wherever it is then, it has to be right.
+        for _ in 0..200 {
+            let answer = client.get(&format!("/v1/segments/{id}"));
+            let told = if answer.status == 200 { answer.json() } else { Value::Null };
+            if told["state"] == "live" || told["progress"]["stage"] == wanted {
+                break;
+            }
+        }
+    };
+    for wait_for in ["waiting", "history", "customers", "history"] {
+        let new = json!({ "id": "rich", "where": "sum(properties.total) >= 30" });
+        assert_eq!(server.client.admin("/v1/segments", &new).status, 201);
+        stage(&server.client, "rich", wait_for);
+        assert_eq!(server.client.delete("/v1/segments/rich").status, 204);
+        server.kill();
+        server = site.start();
+        assert_eq!(server.client.admin("/v1/segments", &new).status, 201);
+        assert_eq!(live(&server.client, "rich"), 0, "each has 20");
+        put(&server.client, "/v1/segments/rich", &json!({ "where": "sum(properties.total) >= 20" }));
+        assert_eq!(live(&server.client, "rich"), users as i64);
+        assert_eq!(server.client.delete("/v1/segments/rich").status, 204);
+    }
+    for _ in 0..4 {
+        put(&server.client, "/v1/segments/s", &json!({ "where": "max(properties.total) > 99" }));
+        // The segment is live, and what it needed before is being dropped.
+        assert_eq!(live(&server.client, "s"), 0);
+        put(&server.client, "/v1/segments/s", &json!({ "where": "count(*) >= 2" }));
+        server.kill();
+        server = site.start();
+        assert_eq!(live(&server.client, "s"), users as i64);
+        let preview = server.client.read_post("/v1/segments/preview", &json!({ "where": "count(*) = 2" })).ok();
+        assert_eq!(preview["count"], users);
+    }
 }
 
 #[test]

@@ -182,3 +182,43 @@ fn many_who_are_due_at_once_hold_nobody_up() {
     assert!(through.epoch - pending >= (MANY / 500) as u64, "they are spread");
     assert_eq!(through.clock, millis("2027-01-01T00:00:00Z"));
 }
+
+/// Timers that are set by epochs under way, for times that later epochs have passed already, are answered all the same.
+#[test]
+fn who_is_due_while_it_is_noted_is_not_forgotten() {
+    let definitions = "segments:\n  fresh: { where: \"max(timestamp) > now() - INTERVAL '1 hour'\" }\n  window: { where: \"count(*) FILTER (WHERE timestamp > now() - INTERVAL '1 hour') > 0\" }\n";
+    let mut engine = Stepped::start(definitions, "2026-06-01T12:00:00Z", 100);
+    let mut appended = Vec::new();
+    for round in 0..400 {
+        let now = engine.clock.fetch_add(1, Ordering::Relaxed);
+        let record = |user: i64| {
+            // In the segment for some milliseconds more.
+            let at = tributary_model::format_millis(now - HOUR + 1 + (user * 7 + round) % 20);
+            let event =
+                json!({ "type": "track", "event": "Seen", "userId": format!("u{round}-{user}"), "timestamp": at });
+            Record {
+                source: "test".to_owned(),
+                received_at: now,
+                sent_at: None,
+                body: event.to_string().into_bytes().into(),
+                key: None,
+            }
+        };
+        let log = engine.log.clone();
+        let records: Vec<Record> = (0..20).map(record).collect();
+        appended.push(runtime().spawn(async move { log.append(records).await }));
+        if round % 4 == 0 {
+            // Epochs are to be under way, not one large one.
+            let last = appended.pop().unwrap();
+            runtime().block_on(last).unwrap().unwrap();
+        }
+    }
+    for append in appended {
+        runtime().block_on(append).unwrap().unwrap();
+    }
+    let last = engine.send(&[json!({ "type": "track", "event": "Seen", "userId": "last" })]);
+    let over = tributary_model::format_millis(last.clock + 2 * HOUR);
+    engine.at(&over, &[("fresh", 0), ("window", 0)]);
+    let wake = engine.committed.borrow().next_wake;
+    assert_eq!(wake, None, "nobody is due any more");
+}

@@ -29,6 +29,8 @@ enum Step {
     Delete(usize),
     /// Time passes.
     Wait(i64),
+    /// Time passes, and an epoch is closed before those are woken of whom it changes something.
+    Oversleep(i64),
     /// Other segments are defined, while all goes on.
     Redefine(Choice),
     /// A restart, by other rules.
@@ -90,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12usize).prop_map(Step::Delete),
         1 => (0..86_400_000i64 * 2).prop_map(Step::Wait),
         1 => (0..120_000i64).prop_map(Step::Wait),
+        1 => (0..86_400_000i64).prop_map(Step::Oversleep),
         1 => ruleset().prop_map(Step::Restart),
         2 => (any::<u32>(), any::<bool>()).prop_map(|(segments, swapped)| Step::Redefine(Choice { segments, swapped })),
         4 => Just(Step::Close),
@@ -155,6 +158,11 @@ fn play(steps: &[Step], workers: usize) {
             }
             Step::Wait(ms) => {
                 history.now += ms;
+                dataflow.wait_until(history.now);
+            }
+            Step::Oversleep(ms) => {
+                history.now += ms;
+                dataflow.oversleep_until(history.now);
                 dataflow.wait_until(history.now);
             }
             Step::Redefine(choice) => dataflow.redefine(*choice),

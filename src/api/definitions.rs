@@ -10,7 +10,7 @@ use super::limits::read_body;
 use super::segments::{SegmentAnswer, described, no_segment};
 use super::state::ApiState;
 use crate::definitions::{Edit, Expects, Refused, Wanted};
-use crate::engine::{Progress, clock};
+use crate::engine::{Committed, Progress, clock};
 use crate::store::definitions::{Changed, Definition, Kind, Named};
 use axum::Json;
 use axum::body::Body;
@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tributary_connectors::process::object;
-use tributary_dataflows::profile::Plan;
 use tributary_model::{ComputedTrait, Segment};
 
 /// The longest definition.
@@ -46,7 +45,7 @@ pub struct Standing {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ProgressAnswer {
-    /// `waiting` for changes before it; `history` is read for what it needs of the past; `customers` are looked at.
+    /// `starting` until the server has caught up; `waiting` for changes before it; `history` is read for what it needs of the past; `customers` are looked at.
     stage: &'static str,
     /// How much of the stage is done, from 0 to 1.
     done: f64,
@@ -55,14 +54,14 @@ struct ProgressAnswer {
 }
 
 impl Standing {
-    pub(super) fn of(name: &Named, wanted: &Wanted, plan: &Plan, progress: Option<&Progress>) -> Self {
+    pub(super) fn of(name: &Named, wanted: &Wanted, committed: &Committed, progress: Option<&Progress>) -> Self {
         let version = wanted.kept.get(name).map_or(1, |kept| kept.version);
         let change = wanted.as_of(name);
         let values_max = match name.0 {
             Kind::Segment => wanted.program.most_values_of_segment(&name.1),
             Kind::Trait => wanted.program.most_values_of_trait(&name.1),
         };
-        if change <= plan.version {
+        if change <= committed.plan.version && committed.hydrated {
             return Self { version, state: "live", values_max, progress: None };
         }
         let underway = progress.filter(|progress| progress.version >= change);
@@ -160,6 +159,7 @@ pub async fn create_segment(
     params(("id" = String, Path, description = "The segment's id")), responses(
     (status = 200, body = SegmentAnswer), (status = 400, description = "No segment can be so", body = ErrorAnswer),
     (status = 403, description = "Needs the admin token", body = ErrorAnswer),
+    (status = 404, description = "There is none, and `version` is given", body = ErrorAnswer),
     (status = 409, description = "It has another version by now, or something that refers to it would be wrong", body = ErrorAnswer)))]
 pub async fn put_segment(
     State(state): Shared,
@@ -233,6 +233,7 @@ pub async fn create_trait(
     params(("name" = String, Path, description = "The trait's name")), responses(
     (status = 200, body = TraitAnswer), (status = 400, description = "No trait can be so", body = ErrorAnswer),
     (status = 403, description = "Needs the admin token", body = ErrorAnswer),
+    (status = 404, description = "There is none, and `version` is given", body = ErrorAnswer),
     (status = 409, description = "It has another version by now, or something that reads it would be wrong", body = ErrorAnswer)))]
 pub async fn put_trait(
     State(state): Shared,
@@ -287,7 +288,7 @@ fn trait_answer(state: &ApiState, wanted: &Wanted, name: &str) -> Result<TraitAn
         return Err(ApiError::not_found("trait_not_found", message));
     };
     let progress = *state.progress.borrow();
-    let standing = Standing::of(&(Kind::Trait, name.to_owned()), wanted, &state.plan(), progress.as_ref());
+    let standing = Standing::of(&(Kind::Trait, name.to_owned()), wanted, &state.committed.borrow(), progress.as_ref());
     Ok(TraitAnswer { name: name.to_owned(), expression: says.expression.clone(), standing })
 }
 

@@ -68,7 +68,7 @@ pub(super) fn described(
         name: segment.name.clone(),
         r#where: segment.condition.clone(),
         count: committed.counts.get(id).copied().unwrap_or(0),
-        standing: Standing::of(&(Kind::Segment, id.to_owned()), wanted, &committed.plan, progress),
+        standing: Standing::of(&(Kind::Segment, id.to_owned()), wanted, committed, progress),
     }
 }
 

@@ -3,11 +3,14 @@
 use super::Expects;
 use crate::config::{computed_in_template, mistaken_name};
 use crate::store::StoreError;
-use crate::store::definitions::{Kept, Kind, Named};
+use crate::store::definitions::{Definition, Kept, Kind, Named};
 use std::collections::BTreeSet;
 use tributary_dataflows::profile::{NotOfGroups, Plan};
 use tributary_dataflows::segments::{DefinitionError, Place, Program};
-use tributary_model::{Definitions, On, limits};
+use tributary_model::{Definitions, On, Segment, limits};
+
+/// The characters of a segment's name for people.
+const NAME_CHARS: usize = 200;
 
 /// Why definitions stay as they are.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,15 @@ pub(super) fn expected(kept: Option<&Kept>, name: &Named, expects: Expects) -> R
         (Expects::Version(given), Some(is)) if given != is => Err(Refused::Version { name: name.clone(), is, given }),
         _ => Ok(()),
     }
+}
+
+/// A segment's name for people is a line of text.
+pub(super) fn says(says: &Definition) -> Result<(), Refused> {
+    let Definition::Segment(Segment { name, .. }) = says else { return Ok(()) };
+    if name.trim().is_empty() || name.chars().count() > NAME_CHARS {
+        return Err(Refused::Name(format!("a segment's `name` is a text of at most {NAME_CHARS} characters")));
+    }
+    Ok(())
 }
 
 pub(super) fn name((kind, id): &Named) -> Result<(), Refused> {

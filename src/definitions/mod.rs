@@ -143,8 +143,9 @@ impl Definer {
             wanted.kept.iter().map(|(name, kept)| (name.clone(), (kept.says.clone(), kept.folder.clone()))).collect();
         for Edit { name, says, expects } in edits {
             check::expected(wanted.kept.get(&name), &name, expects)?;
-            if says.is_some() {
+            if let Some(says) = &says {
                 check::name(&name)?;
+                check::says(says)?;
             }
             next.entry(name).or_default().0 = says;
         }

@@ -6,6 +6,7 @@
 use super::past::each_event;
 use crate::store::{Batch, Meta, Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
+use std::collections::BTreeSet;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::profile::{Features, Plan};
 use tributary_model::{Event, IdentifierId, Millis};
@@ -27,10 +28,15 @@ pub fn backfill(
     now: Millis,
 ) -> Result<(), StoreError> {
     let defined = plan.aggregate_ids();
-    if defined == meta.aggregates {
+    let mut unsettled = store.view().unsettled()?;
+    if defined == meta.aggregates && unsettled.is_empty() {
         return Ok(());
     }
-    let is_new = |id: u64| meta.aggregates.binary_search(&id).is_err();
+    // Whatever comes, what is changed now is not relied on before it is complete.
+    let one_has = |id: &&u64| meta.aggregates.binary_search(id).is_ok() != defined.binary_search(id).is_ok();
+    unsettled.extend(meta.aggregates.iter().chain(&defined).filter(one_has));
+    store.write_unsettled(&unsettled)?;
+    let is_new = |id: u64| unsettled.contains(&id);
     let aggregates = plan.program.aggregates.iter().enumerate();
     let new: Vec<usize> = aggregates.filter(|(_, aggregate)| is_new(aggregate.id)).map(|(index, _)| index).collect();
     tracing::info!(new = new.len(), "definitions have changed: new aggregates are computed from the event history");
@@ -58,7 +64,10 @@ pub fn backfill(
     }
     observe(store, plan, &new, now, chunk)?;
     meta.aggregates = defined;
-    store.write_meta(meta)
+    let mut batch = store.batch();
+    batch.put_meta(meta)?;
+    batch.put_unsettled(&BTreeSet::new())?;
+    store.write(batch, true)
 }
 
 /// Adds what the new aggregates make of some events to the facts of their identifiers.

@@ -13,6 +13,7 @@ use crate::activation::{Messages, Occasion};
 use crate::store::{Meta, Store, StoreError};
 use crate::telemetry;
 use crossbeam_channel::Receiver;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
@@ -218,12 +219,16 @@ impl Committer {
         }
         if let Some(aggregates) = &prepared.redefinition.aggregates {
             meta.aggregates.clone_from(aggregates);
+            batch.put_unsettled(&BTreeSet::new())?;
         }
         if self.is_through() {
             let is_defined = |id: &str| self.plan.segment_name(id).is_some();
             meta.counts.keys().filter(|id| !is_defined(id)).for_each(|id| telemetry::segment_gone(id));
             meta.counts.retain(|id, _| is_defined(id));
             meta.minutes.retain(|id, _| is_defined(id));
+            // Who was in a segment when identifiers last moved was in another one than it is now.
+            let redefined = self.plan.program.redefined_segments(&self.settled.program);
+            batch.delete_former_members_of(&view, &redefined)?;
         }
         batch.put_meta(&meta)?;
         self.store.write(batch, true)?;

@@ -156,14 +156,15 @@ impl Driver {
             let (epoch, now) = (last.0 + 1, (self.clock)().max(last.1));
             // Statements are few, and look at more than what was touched lately: they find the store up to date.
             let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
-            if states || self.redefining.needs_rest(&self.committed.borrow()) {
+            let step = self.redefining.next_step(self.committed.borrow().plan.version);
+            if states || step.is_some() {
                 self.wait_for(last.0)?;
             }
-            let turn = self.redefining.turn(&mut self.intake, &self.committed.borrow())?;
-            let (committed, next_wake) = {
+            let (committed, next_wake, profiles) = {
                 let committed = self.committed.borrow();
-                (committed.epoch, committed.next_wake)
+                (committed.epoch, committed.next_wake, committed.profiles)
             };
+            let turn = self.redefining.turn(step, &mut self.intake, profiles)?;
             let (due, now) = timers.due(&self.store, now, last.1, (committed, next_wake), epoch)?;
             if entries.is_empty() && due.is_empty() && !turn.is_due {
                 continue;

@@ -122,7 +122,10 @@ fn gather(
                     if !features.is_zero() {
                         traits.push((id, features));
                     }
-                    Ok(traits.len() < TRAITS || tell(Piece::Traits(std::mem::take(&mut traits)), part * share(id)))
+                    let goes_on = !stop.load(Ordering::Relaxed);
+                    Ok(goes_on
+                        && (traits.len() < TRAITS
+                            || tell(Piece::Traits(std::mem::take(&mut traits)), part * share(id))))
                 })?;
                 tell(Piece::Traits(traits), part);
             }
@@ -159,7 +162,8 @@ fn gather(
                 if traits.len() >= TRAITS && !tell(Piece::Traits(std::mem::take(&mut traits)), share(id)) {
                     return Ok(false);
                 }
-                Ok(holding.len() < IDENTIFIERS || tell(piece(&mut holding), share(id)))
+                let goes_on = !stop.load(Ordering::Relaxed);
+                Ok(goes_on && (holding.len() < IDENTIFIERS || tell(piece(&mut holding), share(id))))
             })?;
             tell(Piece::Traits(traits), 1.0);
             tell(piece(&mut holding), 1.0);

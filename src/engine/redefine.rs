@@ -6,13 +6,12 @@
 //!
 //! *Gathering*: events are observed as both need it; what the new ones need of the past is taken in beside the stream.
 //! *Sweeping*: everything is known, and customers are told of by the new ones, a share of them in each epoch.
-//! *Dropping*: what only the old ones needed is taken out of the facts. Between any two epochs the process may end: until
-//! customers are swept the state counts as that of the old definitions, and a start computes what is missing.
+//! *Dropping*: what only the old ones needed is taken out of the facts. Between any two epochs the process may end: the state
+//! says which aggregates are not to be relied on, and a start computes those anew.
 
 use super::epoch::Redefinition;
 use super::gather::{Piece, Told, Wish, begin};
 use super::intake::Intake;
-use super::status::Committed;
 use crate::definitions::Wanted;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -71,6 +70,15 @@ pub(super) enum Stage {
     },
 }
 
+/// A step before which all epochs must be committed.
+#[derive(Clone, Debug)]
+pub(super) enum NextStep {
+    /// To take over what is wanted.
+    Begin(Arc<Wanted>),
+    /// All customers are told of by the new definitions: to do without the old ones.
+    Settle,
+}
+
 /// What an epoch takes in of a redefinition.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -103,21 +111,29 @@ impl Redefining {
         !matches!(self.stage, Stage::Settled)
     }
 
-    /// Whether the next turn is one before which all epochs must be committed, since it begins to read what is stored.
-    pub(super) fn needs_rest(&self, committed: &Committed) -> bool {
+    /// The step that is next, if it is one before which all epochs must be committed, since it begins to read what is stored.
+    pub(super) fn next_step(&self, settled: u64) -> Option<NextStep> {
         match &self.stage {
-            Stage::Settled => self.wanted.borrow().version > committed.plan.version,
-            Stage::Sweeping { plan, .. } => committed.plan.version >= plan.version,
-            Stage::Gathering { .. } | Stage::Dropping { .. } => false,
+            Stage::Settled => {
+                let wanted = self.wanted.borrow();
+                (wanted.version > settled).then(|| NextStep::Begin(wanted.clone()))
+            }
+            Stage::Sweeping { plan, .. } => (settled >= plan.version).then_some(NextStep::Settle),
+            Stage::Gathering { .. } | Stage::Dropping { .. } => None,
         }
     }
 
-    /// What the next epoch takes in.
-    pub(super) fn turn(&mut self, intake: &mut Intake, committed: &Committed) -> Result<Turn, RedefineError> {
+    /// What the next epoch takes in; there are so many profiles.
+    pub(super) fn turn(
+        &mut self,
+        step: Option<NextStep>,
+        intake: &mut Intake,
+        profiles: i64,
+    ) -> Result<Turn, RedefineError> {
         match &mut self.stage {
             Stage::Settled => {
-                if self.wanted.borrow().version > committed.plan.version {
-                    self.begin(intake)?;
+                if let Some(NextStep::Begin(wanted)) = step {
+                    self.begin(&wanted, intake)?;
                 }
                 Ok(Turn::default())
             }
@@ -138,14 +154,15 @@ impl Redefining {
             }
             Stage::Sweeping { plan, shares } => {
                 let plan = plan.clone();
-                if committed.plan.version < plan.version {
+                if step.is_none() {
                     *shares += 1;
-                    let done = (*shares * SHARE * self.workers) as f64 / committed.profiles.max(1) as f64;
+                    let done = (*shares * SHARE * self.workers) as f64 / profiles.max(1) as f64;
                     self.tell(&plan, "customers", done.min(0.99));
                     return Ok(Turn { is_due: true, ..Turn::default() });
                 }
                 let settled = Arc::new(plan.settled());
                 let dropped = plan.dropped_by(&settled);
+                self.store.write_unsettled(&dropped)?;
                 intake.plan = settled.clone();
                 if dropped.is_empty() && plan.new_trait_slots(&settled).next().is_none() {
                     self.settle(&plan);
@@ -172,11 +189,12 @@ impl Redefining {
     }
 
     /// Begins to take over what is wanted: from now on events are observed as it needs it.
-    fn begin(&mut self, intake: &mut Intake) -> Result<(), RedefineError> {
-        let wanted = self.wanted.borrow_and_update().clone();
+    fn begin(&mut self, wanted: &Wanted, intake: &mut Intake) -> Result<(), RedefineError> {
         let before = intake.plan.clone();
         let plan = Arc::new(Plan::after(wanted.program.clone(), wanted.version, &before)?);
         tracing::info!(version = plan.version, new_aggregates = plan.gained().count(), "definitions change");
+        let ids = plan.gained().filter_map(|index| plan.program.aggregates.get(index)).map(|aggregate| aggregate.id);
+        self.store.write_unsettled(&ids.collect())?;
         let told = self.gather(Wish::Gained { plan: plan.clone(), before })?;
         intake.plan = plan.clone();
         self.tell(&plan, "history", 0.0);

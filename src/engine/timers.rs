@@ -52,7 +52,7 @@ impl Timers {
 
     /// Windows will lose a bucket at these times.
     pub(super) fn set(&mut self, dues: impl Iterator<Item = Millis>) {
-        self.windows.next = self.windows.next.into_iter().chain(dues).min();
+        dues.min().into_iter().for_each(|due| self.windows.there_is(due));
     }
 
     /// What is due now, and the clock that goes with it. `next_wake` is the earliest one that is committed.
@@ -64,7 +64,7 @@ impl Timers {
         (committed, next_wake): (Epoch, Option<Millis>),
         epoch: Epoch,
     ) -> Result<(Due, Millis), StoreError> {
-        self.wakes.next = self.wakes.next.into_iter().chain(next_wake).min();
+        next_wake.into_iter().for_each(|due| self.wakes.there_is(due));
         let view = store.view();
         let clock = self.windows.look(&view, now, last, committed)?;
         let clock = self.wakes.look(&view, clock, last, committed)?;
@@ -80,7 +80,7 @@ struct Table {
     limit: usize,
     /// When to look again; at the start at once.
     next: Option<Millis>,
-    /// Everything earlier is known to be gone.
+    /// There is none earlier.
     from: Millis,
     answered: HashSet<Timer>,
     answered_in: Epoch,
@@ -98,6 +98,12 @@ impl Table {
     fn new(limit: usize, read: fn(&View<'_>, Millis, usize) -> Result<Vec<Timer>, StoreError>) -> Self {
         let next = Some(Millis::MIN);
         Self { read, limit, next, from: Millis::MIN, answered: HashSet::new(), answered_in: 0, found: None }
+    }
+
+    /// There is, or will be, a timer of that time, maybe earlier than those answered last: it was set by an epoch under way then.
+    fn there_is(&mut self, due: Millis) {
+        self.next = Some(self.next.map_or(due, |next| next.min(due)));
+        self.from = self.from.min(due);
     }
 
     /// Looks what is due; gives the latest clock by which no more is than an epoch may hold.

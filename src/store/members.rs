@@ -3,7 +3,7 @@
 
 use super::keys::{Key, Parts};
 use super::{Batch, Store, StoreError, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{Millis, ProfileId};
 
 /// (Segment, profile) → since when.
@@ -171,6 +171,22 @@ impl Batch<'_> {
     /// If the table is missing.
     pub fn delete_former_member(&mut self, segment: &str, profile: ProfileId) -> Result<(), StoreError> {
         self.delete(FORMER, &key_by_profile(profile, segment))
+    }
+
+    /// Forgets all former memberships of some segments.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn delete_former_members_of(&mut self, view: &View<'_>, segments: &BTreeSet<String>) -> Result<(), StoreError> {
+        for entry in view.prefix::<Millis>(FORMER, &[], &[])? {
+            let (key, _) = entry?;
+            let mut parts = Parts(&key);
+            let segment = parts.id().and_then(|_| parts.text()).ok_or(StoreError::Damaged(FORMER))?;
+            if segments.contains(segment) {
+                self.delete(FORMER, &key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a profile out of a segment.

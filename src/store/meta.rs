@@ -3,13 +3,14 @@
 use super::counts::Row;
 use super::{Batch, Store, StoreError, View};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{Epoch, Millis, Position};
 
 /// The table's name.
 pub const TABLE: &str = "meta";
 
 const META: &[u8] = b"meta";
+const UNSETTLED: &[u8] = b"unsettled";
 
 /// Where the state stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,14 @@ impl View<'_> {
     pub fn meta(&self) -> Result<Option<Meta>, StoreError> {
         self.get(TABLE, META)
     }
+
+    /// The aggregates, by stable id, of which facts may hold some and lack some: they are being gathered or dropped.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn unsettled(&self) -> Result<BTreeSet<u64>, StoreError> {
+        Ok(self.get(TABLE, UNSETTLED)?.unwrap_or_default())
+    }
 }
 
 impl Store {
@@ -66,7 +75,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Notes durably, before the facts of some aggregates begin to change, that they are not to be relied on.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write_unsettled(&self, aggregates: &BTreeSet<u64>) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        batch.put_unsettled(aggregates)?;
+        self.write(batch, true)
+    }
+}
+
 impl Batch<'_> {
+    /// Notes which aggregates' facts are not to be relied on.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn put_unsettled(&mut self, aggregates: &BTreeSet<u64>) -> Result<(), StoreError> {
+        self.put(TABLE, UNSETTLED, aggregates)
+    }
+
     /// Stores where the state stands with this batch.
     ///
     /// # Errors

@@ -47,6 +47,13 @@ impl Program {
         }
     }
 
+    /// The ids of the segments of which another program does not say the same.
+    pub fn redefined_segments(&self, before: &Self) -> BTreeSet<String> {
+        let id = |program: &Self, at: usize| program.segments.get(at).map(|segment| segment.id.clone());
+        let redefined = self.redefined_since(before).segments.into_iter();
+        redefined.filter_map(|(was, is)| is.and_then(|at| id(self, at)).or(was.and_then(|at| id(before, at)))).collect()
+    }
+
     /// How memberships differ from those by another program.
     pub(super) fn redefined_since(&self, before: &Self) -> Redefined {
         let by_id = |program: &Self| -> BTreeMap<String, (usize, String)> {

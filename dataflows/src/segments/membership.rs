@@ -171,10 +171,13 @@ impl Sweep {
         wakes: &mut HashMap<ProfileId, Millis>,
         output: &mut Vec<(Said, isize)>,
     ) {
+        if wakes.get(&profile).is_some_and(|at| *at <= now) {
+            // What time alone has changed so far is told by the old ones first.
+            current.again(profile, (Some(features), Some(features)), now, wakes, output);
+        }
         let wake = wakes.get(&profile).copied();
         let (old, new) = (current.plan.clone(), self.next.plan.clone());
-        let then = wake.map_or(now, |at| now.min(at - 1));
-        old.program.run_steps(&self.steps.0, &old.values(features, then), &mut current.before);
+        old.program.run_steps(&self.steps.0, &old.values(features, now), &mut current.before);
         let values = new.values(features, now);
         new.program.run_steps(&self.steps.1, &values, &mut self.next.after);
         for (before, after) in &self.redefined.segments {

@@ -278,6 +278,12 @@ impl Dataflow {
         }
     }
 
+    /// Closes an epoch at a later time in which nobody is woken.
+    pub fn oversleep_until(&mut self, now: Millis) {
+        self.now = now;
+        self.close();
+    }
+
     /// Closes the epoch and takes in what comes out.
     pub fn close(&mut self) {
         let plan = self.gather(5);

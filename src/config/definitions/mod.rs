@@ -157,6 +157,11 @@ struct NameRule {
 impl NameRule {
     /// What is wrong with a name.
     fn mistake(&self, what: &str, name: &str) -> Option<String> {
+        if what == "segment" && RESERVED.contains(&name) {
+            return Some(format!(
+                "`{name}` is no id for a segment: it is part of an address of the API; choose another"
+            ));
+        }
         let is_wrong = name.is_empty() || name.len() > 100 || !(self.allowed)(name);
         is_wrong.then(|| format!("`{name}` is no name for a {what}; {}, at most 100 of them", self.mend))
     }
@@ -166,6 +171,9 @@ impl NameRule {
 pub(crate) fn mistaken_name(is_segment: bool, name: &str) -> Option<String> {
     if is_segment { ID.mistake("segment", name) } else { TRAIT_NAME.mistake("trait", name) }
 }
+
+/// What stands in addresses where ids of segments do.
+const RESERVED: [&str; 3] = ["stream", "preview", "overlap"];
 
 /// Ids stand in addresses, metrics and messages.
 const ID: NameRule = NameRule {
