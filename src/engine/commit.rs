@@ -193,12 +193,12 @@ impl Committer {
             let Some(id) = segment_id(&self.plan, *segment) else { continue };
             let enters = *transition == Transition::Enter;
             let is_silent = is_redefined(profile, segment);
-            let name = self.plan.segment_name(id);
             for (trigger, definition) in self.messages.on_segment(id, enters) {
                 if is_silent && !definition.fire_on_backfill {
                     continue;
                 }
-                let cause = Cause { profile: *profile, occasion: Occasion::Segment { id, name }, place: None };
+                let occasion = Occasion::Segment { id, name: self.plan.segment_name(id) };
+                let cause = Cause { profile: *profile, occasion, place: None };
                 outbox.send(&mut batch, &mut meta, trigger, cause, &mut rejected)?;
             }
         }

@@ -5,6 +5,7 @@ use crate::store::conflicts::told;
 use crate::store::history::Happened;
 use crate::store::moves::Move;
 use crate::store::{Batch, Meta, StoreError, View};
+use std::collections::BTreeSet;
 use tributary_dataflows::SegmentIndex;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, Membership, Prior, Qualified, Transition};
@@ -159,17 +160,18 @@ pub(super) fn write_members(
             }
         }
     }
-    for (profile, segment) in &changes.left {
+    let moved: BTreeSet<ProfileId> =
+        changes.owners.values().flat_map(|(old, new)| old.iter().chain(new)).copied().collect();
+    let id = |segment: &SegmentIndex| segment_id(plan, *segment);
+    let left = changes.left.iter().filter_map(|(profile, segment)| Some((id(segment)?, *profile, None)));
+    let entered =
+        qualified.members.iter().filter_map(|member| Some((id(&member.segment)?, member.profile, Some(member.since))));
+    let mut rows: Vec<(&str, ProfileId, Option<Millis>)> = left.chain(entered).collect();
+    batch.put_members(&mut rows)?;
+    for Membership { profile, segment, .. } in qualified.members.iter().filter(|member| moved.contains(&member.profile))
+    {
         if let Some(id) = segment_id(plan, *segment) {
-            batch.delete_member(id, *profile)?;
-        }
-    }
-    for Membership { profile, segment, since } in &qualified.members {
-        if let Some(id) = segment_id(plan, *segment) {
-            batch.put_member(id, *profile, *since)?;
-            if !changes.owners.is_empty() {
-                batch.delete_former_member(id, *profile)?;
-            }
+            batch.delete_former_member(id, *profile)?;
         }
     }
     for Membership { profile, segment, since } in &qualified.former {

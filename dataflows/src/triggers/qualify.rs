@@ -9,6 +9,7 @@
 use crate::identity::Conflict;
 use crate::output::{Output, SegmentIndex};
 use crate::segments::GroupEvaluation;
+use differential_dataflow::consolidation::consolidate;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::{GroupId, IdentifierId, Millis, ProfileId};
 
@@ -38,12 +39,10 @@ pub struct Changes {
 impl Changes {
     /// Sorts consolidated outputs of one epoch. A record and its retraction in the same epoch cancel.
     pub fn new(outputs: impl IntoIterator<Item = (Output, isize)>) -> Self {
-        let mut sums: BTreeMap<Output, isize> = BTreeMap::new();
-        for (output, times) in outputs {
-            *sums.entry(output).or_default() += times;
-        }
+        let mut sums: Vec<(Output, isize)> = outputs.into_iter().collect();
+        consolidate(&mut sums);
         let mut changes = Self::default();
-        for (output, times) in sums.into_iter().filter(|(_, times)| *times != 0) {
+        for (output, times) in sums {
             let is_new = times > 0;
             match output {
                 Output::Owner(identifier, profile) => {
@@ -139,22 +138,26 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
     let kin = Kin::new(changes);
     let mut qualified = Qualified::default();
     for &(profile, segment) in &changes.entered {
+        if !kin.has_moved(profile) {
+            // Whoever is in since now, and is whoever it was, was not in.
+            qualified.transitions.insert((profile, segment, Transition::Enter));
+            qualified.members.push(Membership { profile, segment, since: clock });
+            continue;
+        }
         let mut earliest = None;
         let mut former = None;
         for before in kin.predecessors(profile) {
             let since = prior.since(before, segment)?;
             earliest = earliest.into_iter().chain(since).min();
         }
-        if kin.has_moved(profile) {
-            for before in kin.predecessors(profile) {
-                let since = prior.former_since(before, segment)?;
-                former = former.into_iter().chain(since).min();
-            }
-            if let Some(own) = prior.former_since(profile, segment)? {
-                // As it was before it merged; but not longer ago than those were in with whom it merged.
-                former = Some(own);
-                earliest = earliest.map(|earliest: Millis| earliest.max(own));
-            }
+        for before in kin.predecessors(profile) {
+            let since = prior.former_since(before, segment)?;
+            former = former.into_iter().chain(since).min();
+        }
+        if let Some(own) = prior.former_since(profile, segment)? {
+            // As it was before it merged; but not longer ago than those were in with whom it merged.
+            former = Some(own);
+            earliest = earliest.map(|earliest: Millis| earliest.max(own));
         }
         let since = earliest.or(former);
         if since.is_none() {
@@ -165,9 +168,11 @@ pub fn qualify<P: Prior>(changes: &Changes, prior: &P, clock: Millis) -> Result<
     // Of many who become one, those they were are asked once.
     let mut all_were_in: BTreeMap<(ProfileId, SegmentIndex), bool> = BTreeMap::new();
     for &(profile, segment) in &changes.left {
-        if kin.has_moved(profile)
-            && let Some(since) = prior.since(profile, segment)?
-        {
+        if !kin.has_moved(profile) {
+            qualified.transitions.extend(kin.now(profile).map(|now| (now, segment, Transition::Exit)));
+            continue;
+        }
+        if let Some(since) = prior.since(profile, segment)? {
             qualified.former.push(Membership { profile, segment, since });
         }
         let is_in = |now: ProfileId| -> Result<bool, P::Error> {
