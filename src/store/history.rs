@@ -85,7 +85,7 @@ impl Block {
 }
 
 /// The events of a block; their bodies share its memory.
-fn events_of(block: &[u8]) -> Result<Vec<Happened>, StoreError> {
+pub fn events_of(block: &[u8]) -> Result<Vec<Happened>, StoreError> {
     let plain = block.get(size_of::<Millis>()..).and_then(lz4::decompress);
     let mut rest = Bytes::from(plain.ok_or(StoreError::Damaged(TABLE))?);
     let mut events = Vec::new();
@@ -113,16 +113,32 @@ impl View<'_> {
         &self,
         mut each: impl FnMut(Epoch, Happened) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
+        self.each_block(|epoch, block| {
+            for event in events_of(&block)? {
+                if !each(epoch, event)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Every block of the history, as [`events_of`] reads it, in the order of their epochs, until `each` says false.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_block(
+        &self,
+        mut each: impl FnMut(Epoch, Box<[u8]>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let mut options = rocksdb::ReadOptions::default();
         options.set_snapshot(&self.snapshot);
         let family = self.store.family(TABLE)?;
         for entry in self.store.db.iterator_cf_opt(family, options, IteratorMode::Start) {
             let (key, block) = entry?;
             let epoch = Parts(&key).number().ok_or(StoreError::Damaged(TABLE))?;
-            for event in events_of(&block)? {
-                if !each(epoch, event)? {
-                    return Ok(());
-                }
+            if !each(epoch, block)? {
+                break;
             }
         }
         Ok(())

@@ -39,6 +39,11 @@ fn join(pattern: &str, parts: &[&Twice]) -> Twice {
     both(fill(|part| &part.ours), fill(|part| &part.duck))
 }
 
+/// When the events happened that meet a condition.
+fn instants(condition: &Twice) -> String {
+    format!("coalesce(list(e.ts) FILTER (WHERE {}), [])", condition.duck)
+}
+
 impl Expressions {
     pub(crate) fn new(seed: u64, now: &str) -> Self {
         Self { dice: SmallRng::seed_from_u64(seed), now: format!("TIMESTAMP '{now}'") }
@@ -59,8 +64,9 @@ impl Expressions {
             let pattern = self.one_of(&["($0 AND $1)", "($0 OR $1)", "(NOT $0 OR $1)", "($0 AND $1 IS NOT TRUE)"]);
             return join(&pattern, &[&a, &b]);
         }
-        match self.dice.random_range(0..8) {
-            0..=2 => {
+        match self.dice.random_range(0..9) {
+            0 => self.sequence(),
+            1..=2 => {
                 let (a, b) = (self.numeric(2), self.numeric(1));
                 let pattern = self.one_of(&["$0 > $1", "$0 >= $1", "$0 < $1", "$0 = $1", "$0 <> $1", "$0 <= $1"]);
                 join(&format!("({pattern})"), &[&a, &b])
@@ -114,11 +120,42 @@ impl Expressions {
         }
     }
 
+    /// Whether something followed something else in time, or did not.
+    fn sequence(&mut self) -> Twice {
+        let (a, b, hours) = (self.event_condition(1), self.event_condition(1), 6 * self.dice.random_range(1..40));
+        let within = format!("INTERVAL '{hours} hours'");
+        let (first, second, now) = (instants(&a), instants(&b), &self.now);
+        match self.dice.random_bool(0.5) {
+            true => both(
+                format!("followed_by({}, {}, {within})", a.ours, b.ours),
+                format!(
+                    "(len(list_filter({first}, lambda x: len(list_filter({second}, lambda y: y > x AND y - x <= {within})) > 0)) > 0)"
+                ),
+            ),
+            false => both(
+                format!("not_followed_by({}, {}, {within})", a.ours, b.ours),
+                format!(
+                    "coalesce(list_max({first}) + {within} <= {now} AND len(list_filter({second}, \
+                     lambda y: y > list_max({first}) AND y <= list_max({first}) + {within})) = 0, FALSE)"
+                ),
+            ),
+        }
+    }
+
     fn numeric(&mut self, depth: u32) -> Twice {
         if depth == 0 {
             return alike(self.number(8).to_string());
         }
-        match self.dice.random_range(0..10) {
+        match self.dice.random_range(0..11) {
+            10 => {
+                let (a, b) = (self.event_condition(1), self.event_condition(1));
+                let (counted, since) = (instants(&a), instants(&b));
+                let since = format!("coalesce(list_max({since}), TIMESTAMP '1900-01-01')");
+                both(
+                    format!("count_since({}, {})", a.ours, b.ours),
+                    format!("len(list_filter({counted}, lambda x: x > {since}))"),
+                )
+            }
             0..=3 => self.aggregate(),
             4 => {
                 let (a, b) = (self.numeric(depth - 1), self.numeric(depth - 1));
@@ -176,7 +213,18 @@ impl Expressions {
         if depth == 0 {
             return alike(self.one_of(&["'a'", "'ab'", "'B'", "''", "'12'"]));
         }
-        match self.dice.random_range(0..5) {
+        match self.dice.random_range(0..6) {
+            5 => {
+                let filter = self.filter();
+                // Of several that are as frequent, the smallest.
+                let times = format!("histogram(e.name){}", filter.duck);
+                both(
+                    format!("mode(properties.name){}", filter.ours),
+                    format!(
+                        "list_min(list_filter(map_keys({times}), lambda k: {times}[k] = list_max(map_values({times}))))"
+                    ),
+                )
+            }
             0 => both("traits.country", "last(e.country ORDER BY e.ts) FILTER (WHERE e.has_country)"),
             1 | 2 => {
                 let order = self.one_of(&["first", "last"]);

@@ -66,7 +66,7 @@ impl Live {
     ) -> Result<Self, PreviewError> {
         let meta = view.meta()?.unwrap_or_default();
         let new = condition.new_aggregates(&meta.aggregates);
-        let extra = condition.reread(view, processor, &new, meta.clock, effort.until)?;
+        let extra = condition.reread(view, processor, &new, meta.clock, effort)?;
         let scan = Scan { condition: &condition, view, extra: &extra, new: &new, now: meta.clock, effort, all: true };
         let Found { members, wakes, .. } = scan.run()?;
         let wake_of = wakes.iter().map(|(at, profile)| (*profile, *at)).collect();

@@ -7,12 +7,12 @@
 pub mod live;
 mod scan;
 
-use super::past::each_event;
+use super::past::on_threads;
 use crate::store::{StoreError, View};
 use differential_dataflow::difference::Semigroup;
 use foldhash::{HashMap, HashMapExt};
 use scan::{Found, Scan};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, hash_map::Entry};
 use std::time::Instant;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::profile::{Belongs, Features, IdentifierFacts, NotOfGroups, Plan};
@@ -108,7 +108,7 @@ impl Condition {
     pub fn count(&self, view: &View<'_>, processor: &Processor, effort: Effort) -> Result<Preview, PreviewError> {
         let meta = view.meta()?.unwrap_or_default();
         let new = self.new_aggregates(&meta.aggregates);
-        let extra = self.reread(view, processor, &new, meta.clock, effort.until)?;
+        let extra = self.reread(view, processor, &new, meta.clock, effort)?;
         let scan = Scan { condition: self, view, extra: &extra, new: &new, now: meta.clock, effort, all: false };
         let Found { count, sample, .. } = scan.run()?;
         Ok(Preview { count, sample, from_history: !new.is_empty() })
@@ -129,21 +129,30 @@ impl Condition {
         processor: &Processor,
         new: &BTreeMap<u64, usize>,
         now: Millis,
-        until: Instant,
+        effort: Effort,
     ) -> Result<Extra, PreviewError> {
-        let mut found = Extra::new();
         if new.is_empty() {
-            return Ok(found);
+            return Ok(Extra::new());
         }
-        let mut events = 0usize;
-        let mut in_time = true;
-        each_event(view, processor, |_epoch, id, event| {
-            events += 1;
-            in_time = in_time && (!events.is_multiple_of(LOOK_EVERY) || Instant::now() < until);
-            self.observe(&mut found, new, id, &event, now);
-            Ok(in_time)
+        let found = on_threads(view, processor, effort.threads, |found: &mut Part, id, event| {
+            found.events += 1;
+            found.is_late = found.is_late || found.events.is_multiple_of(LOOK_EVERY) && Instant::now() >= effort.until;
+            self.observe(&mut found.extra, new, id, event, now);
+            !found.is_late
         })?;
-        if in_time { Ok(found) } else { Err(PreviewError::TooLong) }
+        let mut all = Extra::new();
+        for part in found {
+            if part.is_late {
+                return Err(PreviewError::TooLong);
+            }
+            for (id, facts) in part.extra {
+                match all.entry(id) {
+                    Entry::Occupied(mut held) => held.get_mut().merge(facts),
+                    Entry::Vacant(room) => drop(room.insert(facts)),
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Takes in what aggregates that the facts do not have see in an event.
@@ -199,6 +208,14 @@ impl Condition {
         }
         Ok(())
     }
+}
+
+/// What one thread has found.
+#[derive(Default)]
+struct Part {
+    extra: Extra,
+    events: usize,
+    is_late: bool,
 }
 
 /// What aggregates that the facts do not have say of identifiers.
