@@ -185,6 +185,19 @@ fn changes_are_checked_versioned_and_written_down() {
     assert_eq!(client.delete("/v1/segments/nobody").error(404), "segment_not_found");
     assert_eq!(client.delete("/v1/traits/nothing").error(404), "trait_not_found");
 
+    // What would take more room than there is for it.
+    let years = "count(DISTINCT event) FILTER (WHERE timestamp > now() - INTERVAL '3650 days') > 1";
+    let costly = segment("costly", years);
+    assert!(
+        costly.error(400) == "invalid_expression" && costly.text().contains("look less far back"),
+        "{}",
+        costly.text()
+    );
+    let traits: serde_json::Map<_, _> = (0..=10_000).map(|at| (format!("t{at}"), json!("1"))).collect();
+    assert_eq!(put(client, "/v1/definitions", &json!({ "traits": traits })).error(400), "too_many_definitions");
+    assert_eq!(client.get("/v1/segments/buyers").ok()["values_max"], 0, "it reads a trait, which keeps what it needs");
+    assert_eq!(client.get("/v1/traits/orders").ok()["values_max"], 1);
+
     // What something else needs stays as it is needed.
     let in_use = client.delete("/v1/traits/orders");
     assert_eq!(in_use.error(409), "definition_in_use");

@@ -23,6 +23,16 @@ fn check(yaml: &str, expected: &[&str]) {
 }
 
 #[test]
+fn ids_that_are_addresses_of_the_api_are_none_of_segments() {
+    check(
+        "segments:\n  preview: { where: 1 = 1 }\n",
+        &[
+            "t.yaml:2:3: segments.preview: `preview` is no id for a segment: it is part of an address of the API; choose another",
+        ],
+    );
+}
+
+#[test]
 fn nothing_at_all_is_no_mistake() {
     for empty in ["", "# a comment\n", "segments:\ntriggers: {}\n"] {
         let definitions = good(empty);
@@ -298,7 +308,8 @@ fn triggers_that_could_not_fire() {
          a: { on: { enter: vpi }, send: { to: crn, body: x } }\n  \
          b: { on: { enter: vip, exit: vip }, send: { to: crm } }\n  \
          c: { on: { enter: vip, where: 1 = 1 }, send: { to: crm, body: x } }\n  \
-         d: { send: { to: crm, body: x } }\n",
+         d: { send: { to: crm, body: x } }\n  \
+         e: { on: { event: Seen }, send: { to: crm, body: x }, fire_on_backfill: true }\n",
         &[
             "t.yaml:6:21: triggers.a.on.enter: there is no segment `vpi`; did you mean `vip`?",
             "t.yaml:6:40: triggers.a.send.to: there is no destination `crn`; did you mean `crm`?",
@@ -308,6 +319,8 @@ fn triggers_that_could_not_fire() {
              | tojson }}}'`",
             "t.yaml:8:33: triggers.c.on.where: only `event` takes a condition; put this one into the segment",
             "t.yaml:9:6: triggers.d: `on` is missing; write for example `on: { enter: vip }`",
+            "t.yaml:10:75: triggers.e.fire_on_backfill: a definition that changes sets off no event; only triggers on \
+             `enter` and `exit` take this",
         ],
     );
 }

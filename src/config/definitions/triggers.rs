@@ -26,9 +26,14 @@ pub(super) fn decode<'a>(field: &Field<'a>, known: &Known<'_>) -> Option<(Trigge
     let on = table.require("on", "on: { enter: vip }").map(|field| decode_on(&field, known));
     let send = table.require("send", "send: { to: crm, body: '{{ profile | tojson }}' }");
     let send = send.map(|field| decode_send(&field, known));
-    let backfill = table.get("fire_on_backfill").map_or(Some(false), |field| field.bool());
+    let backfill_field = table.get("fire_on_backfill");
+    let backfill = backfill_field.as_ref().map_or(Some(false), Field::bool);
     table.finish();
     let (on, condition) = on??;
+    if let (On::Event { .. }, Some(field)) = (&on, backfill_field) {
+        field.wrong("a definition that changes sets off no event; only triggers on `enter` and `exit` take this");
+        return None;
+    }
     Some((Trigger { on, send: send??, fire_on_backfill: backfill? }, condition))
 }
 
