@@ -279,3 +279,22 @@ fn what_is_deleted_before_it_is_sent_is_not_sent() {
     });
     assert_eq!(receiver.accepted().len(), 1, "Cleo's alone");
 }
+
+/// Whom else a deleted identifier's events carried is known, whether or not the events were taken in before it was deleted.
+#[test]
+fn who_came_along_with_one_that_is_deleted_stays() {
+    let server = Site::new("segments:\n  all: { where: 1 = 1 }\n").start();
+    let client = &server.client;
+    let users = 30;
+    for user in 0..users {
+        client.batch(&[
+            json!({ "type": "track", "event": "Seen", "userId": format!("u{user}"), "anonymousId": format!("a{user}") }),
+            json!({ "type": "track", "event": "Seen", "userId": format!("u{user}") }),
+        ]);
+        client.delete(&format!("/v1/identifiers/user_id:u{user}")).position();
+    }
+    let position = client.batch(&[json!({ "type": "track", "event": "Seen", "userId": "last" })]);
+    assert_eq!(client.count_at("all", &position), users + 1);
+    let device = client.profile_at("anonymous_id:a7", &position);
+    assert_eq!(device["identifiers"].as_array().unwrap().len(), 1);
+}

@@ -264,7 +264,8 @@ impl Driver {
                     let event = self.processor.process(&record.body, record.received_at, record.sent_at, &seed());
                     event.map(|event| {
                         let source = place_of(&mut self.names, &record.source);
-                        events.push(Arrived { event, received_at: record.received_at, source });
+                        let received_at = record.received_at;
+                        events.push(Arrived { event, received_at, source, is_struck: false });
                     })
                 }
             };

@@ -20,6 +20,8 @@ pub struct Arrived {
     pub received_at: Millis,
     /// Who sent it: a place in [`Prepared::sources`].
     pub source: u8,
+    /// Whether it belonged to an identifier that was deleted after it was received: it only tells that the others were seen.
+    pub is_struck: bool,
 }
 
 /// Changes of the dataflow's inputs.

@@ -129,15 +129,23 @@ impl Intake {
         let tick = Tick { now, plan: prepared.redefinition.plan.clone(), share: SHARE };
         let mut feed = Feed { tick: Some(tick), ..Feed::default() };
         let gone = self.delete(statements, &mut feed, prepared)?;
+        let (struck, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|arrived| arrived.is_struck);
         let carried = |arrived: &Arrived| arrived.event.identifiers.iter().map(Identifier::id).collect::<Vec<_>>();
         let ids: Vec<Vec<IdentifierId>> = events.iter().map(carried).collect();
         let of_timers = due.windows.iter().map(|(_, id)| *id).chain(due.wakes.iter().copied());
-        let of_events = ids.iter().flatten().copied().chain(of_timers);
+        let of_struck = struck.iter().flat_map(carried);
+        let of_events = ids.iter().flatten().copied().chain(of_timers).chain(of_struck);
         let of_piece = piece.iter().flat_map(Piece::identifiers);
         let wanted = of_events.chain(statements.iter().flat_map(MadeAt::ids)).chain(of_piece);
         let mut touched = self.load(wanted.filter(|id| !gone.contains(id)))?;
         let mut links = self.load_links(&ids, &gone)?;
 
+        for Arrived { event, .. } in &struck {
+            for identifier in &event.identifiers {
+                let entry = touched.entry(identifier.id()).or_insert_with(|| Touched::new(identifier, event.timestamp));
+                entry.seen(event.timestamp);
+            }
+        }
         for (Arrived { event, source, .. }, ids) in events.iter().zip(&ids) {
             for (identifier, id) in event.identifiers.iter().zip(ids) {
                 let entry = touched.entry(*id).or_insert_with(|| Touched::new(identifier, event.timestamp));

@@ -38,17 +38,16 @@ impl MadeAt {
 }
 
 impl Intake {
-    /// Strikes identifiers that were deleted after an event was received. Gives whether the event still counts: it does
-    /// not if it belonged to one of them.
+    /// Strikes identifiers that were deleted after an event was received. Gives whether any is left.
     pub fn strike(&self, arrived: &mut Arrived) -> bool {
         if self.deleted.is_empty() {
             return true;
         }
-        let Arrived { event, received_at, .. } = arrived;
+        let Arrived { event, received_at, is_struck, .. } = arrived;
         let is_gone = |identifier: &Identifier| self.is_deleted(identifier.id(), *received_at);
-        let counts = !event.identifiers.first().is_some_and(is_gone);
+        *is_struck = event.identifiers.first().is_some_and(is_gone);
         event.identifiers.retain(|identifier| !is_gone(identifier));
-        counts
+        !event.identifiers.is_empty()
     }
 
     fn is_deleted(&self, id: IdentifierId, at: Millis) -> bool {

@@ -23,16 +23,6 @@ fn check(yaml: &str, expected: &[&str]) {
 }
 
 #[test]
-fn ids_that_are_addresses_of_the_api_are_none_of_segments() {
-    check(
-        "segments:\n  preview: { where: 1 = 1 }\n",
-        &[
-            "t.yaml:2:3: segments.preview: `preview` is no id for a segment: it is part of an address of the API; choose another",
-        ],
-    );
-}
-
-#[test]
 fn nothing_at_all_is_no_mistake() {
     for empty in ["", "# a comment\n", "segments:\ntriggers: {}\n"] {
         let definitions = good(empty);
