@@ -9,7 +9,7 @@ use super::extract::Path;
 use super::limits::read_body;
 use super::segments::{SegmentAnswer, described, no_segment};
 use super::state::ApiState;
-use crate::definitions::{Edit, Expects, Refused, Wanted};
+use crate::definitions::{Edit, Expects, Known, Refused, Wanted};
 use crate::engine::{Committed, Progress, clock};
 use crate::store::definitions::{Changed, Definition, Kind, Named};
 use axum::Json;
@@ -45,7 +45,8 @@ pub struct Standing {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ProgressAnswer {
-    /// `starting` until the server has caught up; `waiting` for changes before it; `history` is read for what it needs of the past; `customers` are looked at.
+    /// `starting` until the server has caught up; `waiting` for changes before it; `history` is read for what it needs of the
+    /// past; `customers` are looked at.
     stage: &'static str,
     /// How much of the stage is done, from 0 to 1.
     done: f64,
@@ -56,24 +57,20 @@ struct ProgressAnswer {
 impl Standing {
     pub(super) fn of(name: &Named, wanted: &Wanted, committed: &Committed, progress: Option<&Progress>) -> Self {
         let version = wanted.kept.get(name).map_or(1, |kept| kept.version);
-        let change = wanted.as_of(name);
-        let values_max = match name.0 {
-            Kind::Segment => wanted.program.most_values_of_segment(&name.1),
-            Kind::Trait => wanted.program.most_values_of_trait(&name.1),
-        };
+        let Known { as_of: change, values_max } = wanted.known(name);
         if change <= committed.plan.version && committed.hydrated {
             return Self { version, state: "live", values_max, progress: None };
         }
         let underway = progress.filter(|progress| progress.version >= change);
-        let progress =
-            underway.map_or(ProgressAnswer { stage: "waiting", done: 0.0, seconds_left: None }, |progress| {
-                let left = progress.since.elapsed().mul_f64((1.0 - progress.done).max(0.0) / progress.done.max(0.001));
-                ProgressAnswer {
-                    stage: progress.stage,
-                    done: (progress.done * 1_000.0).round() / 1_000.0,
-                    seconds_left: (progress.done > 0.001).then_some(left.as_secs()),
-                }
-            });
+        let stage = if committed.hydrated { "waiting" } else { "starting" };
+        let progress = underway.map_or(ProgressAnswer { stage, done: 0.0, seconds_left: None }, |progress| {
+            let left = progress.since.elapsed().mul_f64((1.0 - progress.done).max(0.0) / progress.done.max(0.001));
+            ProgressAnswer {
+                stage: progress.stage,
+                done: (progress.done * 1_000.0).round() / 1_000.0,
+                seconds_left: (progress.done > 0.001).then_some(left.as_secs()),
+            }
+        });
         Self { version, state: "computing", values_max, progress: Some(progress) }
     }
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::Stream;
 use tributary_connectors::process::object;
 
@@ -69,10 +70,7 @@ pub async fn preview(
     let body = read_body(&headers, body, CONDITION_BYTES, PATIENCE).await?;
     let request: PreviewRequest = object(&body)?;
     state.fresh(&freshness).await?;
-    let turn = tokio::time::timeout(PATIENCE, state.previews.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        return Err(ApiError::too_many("too_many_previews", "other previews are being counted; ask again later"));
-    };
+    let turn = turn(&state).await?;
     let answer = state.read(move |state, view| {
         let _turn = turn;
         let started = Instant::now();
@@ -112,9 +110,7 @@ pub async fn stream(
     Query(watched): Query<Watched>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
-    let room = state.streams.clone().try_acquire_owned();
-    let room =
-        room.map_err(|_| ApiError::too_many("too_many_streams", "too many streams are open; try again later"))?;
+    let room = state.room_for_a_stream()?;
     let mut live = watch(&state, watched.r#where.clone()).await?;
     let (send, receive) = tokio::sync::mpsc::channel(MOVES_WAITING);
     tokio::spawn(async move {
@@ -163,10 +159,7 @@ pub async fn stream(
 
 /// Looks at all customers, with whom the stream begins.
 async fn watch(state: &Arc<ApiState>, condition: String) -> Result<Live, ApiError> {
-    let turn = tokio::time::timeout(PATIENCE, state.previews.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        return Err(ApiError::too_many("too_many_previews", "other previews are being counted; ask again later"));
-    };
+    let turn = turn(state).await?;
     // Whatever the view does not have comes after it.
     let epochs = state.happened.subscribe();
     let live = state.read(move |state, view| {
@@ -175,6 +168,14 @@ async fn watch(state: &Arc<ApiState>, condition: String) -> Result<Live, ApiErro
         Live::new(condition, epochs, view, &state.processor, effort(Instant::now())).map_err(refused)
     });
     live.await
+}
+
+/// Waits until no other preview is being counted.
+async fn turn(state: &ApiState) -> Result<OwnedSemaphorePermit, ApiError> {
+    match tokio::time::timeout(PATIENCE, state.previews.clone().acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(ApiError::too_many("too_many_previews", "other previews are being counted; ask again later")),
+    }
 }
 
 fn effort(started: Instant) -> Effort {

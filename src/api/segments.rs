@@ -176,9 +176,7 @@ pub async fn stream(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
-    let room = state.streams.clone().try_acquire_owned();
-    let room =
-        room.map_err(|_| ApiError::too_many("too_many_streams", "too many streams are open; try again later"))?;
+    let room = state.room_for_a_stream()?;
     let (send, receive) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         let _room = room;

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tributary_connectors::log::Log;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
@@ -88,6 +88,15 @@ impl ApiState {
     /// Definitions as written.
     pub fn definitions(&self) -> Arc<Definitions> {
         self.wanted.borrow().definitions.clone()
+    }
+
+    /// Room for one more open stream, for as long as this is held.
+    ///
+    /// # Errors
+    /// 429 if as many are open as may be.
+    pub fn room_for_a_stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let room = self.streams.clone().try_acquire_owned();
+        room.map_err(|_| ApiError::too_many("too_many_streams", "too many streams are open; try again later"))
     }
 
     /// Waits until the commit covers what the caller asks for, and gives where the state then stands.

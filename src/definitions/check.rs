@@ -113,6 +113,5 @@ pub(super) fn compile(definitions: &Definitions, edited: &BTreeSet<Named>) -> Re
 
 /// Whether no more is read of groups than at the start.
 pub(super) fn groups(program: &Program, start: &Plan) -> Result<(), Refused> {
-    let beside = Plan::beside(program.clone(), start);
-    beside.map(drop).map_err(|NotOfGroups(expression)| Refused::Groups(expression))
+    start.check_groups(program).map_err(|NotOfGroups(expression)| Refused::Groups(expression))
 }

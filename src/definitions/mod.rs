@@ -29,29 +29,44 @@ pub struct Wanted {
     pub program: Program,
     /// Computed traits and segments with their versions, also deleted ones.
     pub kept: BTreeMap<Named, Kept>,
-    /// By which change each last became another, by itself or through what it refers to.
-    as_of: BTreeMap<Named, u64>,
+    /// What is known of each before anybody is told of by it.
+    known: BTreeMap<Named, Known>,
+}
+
+/// What is known of a definition before anybody is told of by it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// By which change it last became another, by itself or through what it refers to.
+    pub as_of: u64,
+    /// The most values that are kept of one identifier for what it reads itself.
+    pub values_max: usize,
 }
 
 impl Wanted {
     fn new(version: u64, definitions: Definitions, program: Program, kept: BTreeMap<Named, Kept>) -> Self {
         let change = |name: &Named| kept.get(name).map_or(0, |kept| kept.change);
-        let latest = |(traits, segments): (Vec<&str>, Vec<&str>)| {
+        let as_of = |(traits, segments): (Vec<&str>, Vec<&str>)| {
             let traits = traits.into_iter().map(|name| (Kind::Trait, name.to_owned()));
             let all = traits.chain(segments.into_iter().map(|id| (Kind::Segment, id.to_owned())));
             all.map(|name| change(&name)).max().unwrap_or(0)
         };
         let traits = program.computed.iter().enumerate();
-        let traits = traits.map(|(at, says)| ((Kind::Trait, says.name.clone()), latest(program.trait_needs(at))));
+        let traits = traits.map(|(at, says)| {
+            let known = Known { as_of: as_of(program.trait_needs(at)), values_max: program.most_values_of_trait(at) };
+            ((Kind::Trait, says.name.clone()), known)
+        });
         let segments = program.segments.iter().enumerate();
-        let segments = segments.map(|(at, says)| ((Kind::Segment, says.id.clone()), latest(program.needs(at))));
-        let as_of = traits.chain(segments).collect();
-        Self { version, definitions: Arc::new(definitions), program, kept, as_of }
+        let segments = segments.map(|(at, says)| {
+            let known = Known { as_of: as_of(program.needs(at)), values_max: program.most_values_of_segment(at) };
+            ((Kind::Segment, says.id.clone()), known)
+        });
+        let known = traits.chain(segments).collect();
+        Self { version, definitions: Arc::new(definitions), program, kept, known }
     }
 
-    /// By which change a definition last became another, by itself or through what it refers to.
-    pub fn as_of(&self, name: &Named) -> u64 {
-        self.as_of.get(name).copied().unwrap_or(0)
+    /// What is known of a definition before anybody is told of by it.
+    pub fn known(&self, name: &Named) -> Known {
+        self.known.get(name).copied().unwrap_or_default()
     }
 }
 

@@ -222,7 +222,9 @@ impl Committer {
             batch.put_unsettled(&BTreeSet::new())?;
         }
         if self.is_through() {
-            let is_defined = |id: &str| self.plan.segment_name(id).is_some();
+            let segments = self.plan.program.segments.iter();
+            let defined: BTreeSet<&str> = segments.map(|segment| segment.id.as_str()).collect();
+            let is_defined = |id: &String| defined.contains(id.as_str());
             meta.counts.keys().filter(|id| !is_defined(id)).for_each(|id| telemetry::segment_gone(id));
             meta.counts.retain(|id, _| is_defined(id));
             meta.minutes.retain(|id, _| is_defined(id));

@@ -28,6 +28,8 @@ use tributary_model::{Epoch, MessageId, Millis, Position};
 
 /// The longest that the driver waits before it looks whether it is to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// The longest while definitions change: their next piece comes from elsewhere.
+const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// How often it looks whether an epoch that it waits for is committed.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// How long it waits after a log could not be read.
@@ -206,7 +208,7 @@ impl Driver {
         now: Millis,
     ) -> Result<Vec<(usize, Entry)>, EngineError> {
         let until_timer = next_timer.map_or(Millis::MAX, |due| due.saturating_sub(now.max((self.clock)())).max(0));
-        let longest = if self.redefining.is_busy() { Duration::ZERO } else { LONGEST_WAIT };
+        let longest = if self.redefining.is_busy() { BUSY_WAIT } else { LONGEST_WAIT };
         let wait = longest.min(Duration::from_millis(until_timer as u64)) / readers.len().max(1) as u32;
         let mut entries = Vec::new();
         for (index, (stream, reader)) in readers.iter_mut().enumerate() {

@@ -1,6 +1,6 @@
 //! What has happened so far, read again: for what was not asked of events when they came.
 
-use crate::store::history::{self, events_of};
+use crate::store::history::{self, Happened, events_of};
 use crate::store::{StoreError, View};
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 use foldhash::{HashMap, HashMapExt};
@@ -22,15 +22,10 @@ pub(super) fn each_event(
     processor: &Processor,
     mut each: impl FnMut(Epoch, IdentifierId, Event) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    let deleted = deleted(view)?;
-    view.each_event(|epoch, happened| {
-        if deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
-            return Ok(true);
-        }
-        match processor.reread(&happened.body, happened.at, happened.message_id) {
-            Ok(event) => each(epoch, happened.identifier, event),
-            Err(_) => Ok(true),
-        }
+    let counting = Counting::new(view, processor)?;
+    view.each_event(|epoch, happened| match counting.event(epoch, &happened) {
+        Some(event) => each(epoch, happened.identifier, event),
+        None => Ok(true),
     })
 }
 
@@ -44,15 +39,12 @@ pub(super) fn on_threads<S: Default + Send>(
     threads: usize,
     each: impl Fn(&mut S, IdentifierId, &Event) -> bool + Sync,
 ) -> Result<Vec<S>, StoreError> {
-    let deleted = deleted(view)?;
+    let counting = Counting::new(view, processor)?;
     let (blocks, to_read) = bounded::<(Epoch, Box<[u8]>)>(2 * threads);
     let read = |mut own: S| -> Result<S, StoreError> {
         for (epoch, block) in &to_read {
             for happened in events_of(&block)? {
-                if deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
-                    continue;
-                }
-                let Ok(event) = processor.reread(&happened.body, happened.at, happened.message_id) else { continue };
+                let Some(event) = counting.event(epoch, &happened) else { continue };
                 if !each(&mut own, happened.identifier, &event) {
                     return Ok(own);
                 }
@@ -83,12 +75,27 @@ fn send_while<T>(to: &Sender<T>, mut what: T, somebody_reads: impl Fn() -> bool)
     false
 }
 
-/// Up to which epoch the past of identifiers does not count.
-fn deleted(view: &View<'_>) -> Result<HashMap<IdentifierId, Epoch>, StoreError> {
-    let mut deleted = HashMap::new();
-    view.each_deleted(|id, until| {
-        deleted.insert(id, until.epoch);
-        Ok(())
-    })?;
-    Ok(deleted)
+/// What of the history still counts.
+struct Counting<'a> {
+    processor: &'a Processor,
+    /// Up to which epoch the past of identifiers does not.
+    deleted: HashMap<IdentifierId, Epoch>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(view: &View<'_>, processor: &'a Processor) -> Result<Self, StoreError> {
+        let mut deleted = HashMap::new();
+        view.each_deleted(|id, until| {
+            deleted.insert(id, until.epoch);
+            Ok(())
+        })?;
+        Ok(Self { processor, deleted })
+    }
+
+    fn event(&self, epoch: Epoch, happened: &Happened) -> Option<Event> {
+        if self.deleted.get(&happened.identifier).is_some_and(|until| epoch < *until) {
+            return None;
+        }
+        self.processor.reread(&happened.body, happened.at, happened.message_id).ok()
+    }
 }

@@ -69,36 +69,42 @@ impl Plan {
         Ok(Self::index(program, slots))
     }
 
+    /// Whether a program can stand beside this one.
+    ///
+    /// # Errors
+    /// If it reads of groups what the first one did not.
+    pub fn check_groups(&self, program: &Program) -> Result<(), NotOfGroups> {
+        self.slots.check_groups(program)
+    }
+
     /// Indexes a program that takes the place of another one: until it has, what that one reads is kept up too.
     ///
     /// # Errors
     /// If it reads of groups what the first one did not.
     pub fn after(mut program: Program, version: u64, before: &Self) -> Result<Self, NotOfGroups> {
         let own = (program.aggregates.len(), program.trait_paths.len());
+        let ids: BTreeSet<u64> = program.aggregates.iter().map(|aggregate| aggregate.id).collect();
+        let paths: BTreeSet<&String> = program.trait_paths.iter().collect();
         let is_gained = |(_, aggregate): &(usize, &Aggregate)| !before.by_id.contains_key(&aggregate.id);
         let gained = program.aggregates.iter().enumerate().filter(is_gained).map(|(index, _)| index).collect();
-        let is_new = |aggregate: &&Aggregate| !program.aggregates.iter().any(|held| held.id == aggregate.id);
-        let aggregates: Vec<_> = before.program.aggregates.iter().filter(is_new).cloned().collect();
-        let paths = before.program.trait_paths.iter().filter(|path| !program.trait_paths.contains(path));
-        let paths: Vec<_> = paths.cloned().collect();
+        let is_left = |aggregate: &&Aggregate| !ids.contains(&aggregate.id);
+        let aggregates: Vec<_> = before.program.aggregates.iter().filter(is_left).cloned().collect();
+        let left = before.program.trait_paths.iter().filter(|path| !paths.contains(path));
+        let left: Vec<_> = left.cloned().collect();
         program.aggregates.extend(aggregates);
-        program.trait_paths.extend(paths);
+        program.trait_paths.extend(left);
         Ok(Self { version, own, gained, ..Self::beside(program, before)? })
     }
 
     /// The plan without what only the one before it reads, since it has taken its place. What is read of groups stays.
     pub fn settled(&self) -> Self {
         let mut program = self.program.clone();
-        let (aggregates, paths) = self.own;
         let mut index = 0..;
-        program.aggregates.retain(|_| {
-            let index = index.next().unwrap_or_default();
-            index < aggregates || self.slots.is_aggregate_of_groups(self.slots.aggregate(index))
-        });
+        program.aggregates.retain(|_| self.stays(index.next().unwrap_or_default()));
         let mut index = 0..;
         program.trait_paths.retain(|_| {
             let index = index.next().unwrap_or_default();
-            index < paths || self.slots.is_trait_of_groups(self.slots.trait_path(index))
+            index < self.own.1 || self.slots.is_trait_of_groups(self.slots.trait_path(index))
         });
         let slots = self.slots.settled(&program);
         Self { version: self.version, own: self.own, ..Self::index(program, slots) }
@@ -111,16 +117,19 @@ impl Plan {
 
     /// The stable ids of the aggregates that stay when the plan is settled.
     pub fn settled_aggregates(&self) -> impl Iterator<Item = u64> {
-        let stays =
-            |index: &usize| *index < self.own.0 || self.slots.is_aggregate_of_groups(self.slots.aggregate(*index));
         let aggregates = self.program.aggregates.iter().enumerate();
-        aggregates.filter(move |(index, _)| stays(index)).map(|(_, aggregate)| aggregate.id)
+        aggregates.filter(|(index, _)| self.stays(*index)).map(|(_, aggregate)| aggregate.id)
+    }
+
+    /// Whether the aggregate with that index stays when the plan is settled.
+    fn stays(&self, index: usize) -> bool {
+        index < self.own.0 || self.slots.is_aggregate_of_groups(self.slots.aggregate(index))
     }
 
     /// The slots of trait paths that another plan does not have.
     pub fn new_trait_slots<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Slot> + 'a {
         let paths = self.program.trait_paths.iter().enumerate();
-        let new = paths.filter(|(_, path)| !other.program.trait_paths.contains(path));
+        let new = paths.filter(|(_, path)| !other.slots.reads_trait(path));
         new.map(|(index, _)| self.slots.trait_path(index))
     }
 
@@ -159,8 +168,7 @@ impl Plan {
         indexes.filter_map(|index| {
             let aggregate = self.program.aggregates.get(index)?;
             let value = aggregate.observe(event)?;
-            let said = (value, event.timestamp, event.message_id);
-            Some(Observed { aggregate, index, slot: self.slots.aggregate(index), said })
+            self.seen(index, (value, event.timestamp, event.message_id))
         })
     }
 

@@ -79,12 +79,18 @@ impl Slots {
     /// # Errors
     /// If it reads of groups what the first one did not.
     pub(super) fn after(program: &Program, before: &Self) -> Result<Self, NotOfGroups> {
-        let known = |meaning: &String| before.taken.groups.expressions.iter().any(|(known, _)| known == meaning);
-        let mut meanings = (0..program.groups.len()).map(|index| program.meaning_of_group(index));
-        if let Some(new) = meanings.find(|meaning| !known(meaning)) {
-            return Err(NotOfGroups(new.lines().next().unwrap_or_default().to_owned()));
-        }
+        before.check_groups(program)?;
         Ok(before.settled(program))
+    }
+
+    /// Whether a program reads no more of groups than is computed of them.
+    pub(super) fn check_groups(&self, program: &Program) -> Result<(), NotOfGroups> {
+        let known = |meaning: &String| self.taken.groups.expressions.iter().any(|(known, _)| known == meaning);
+        let mut meanings = (0..program.groups.len()).map(|index| program.meaning_of_group(index));
+        match meanings.find(|meaning| !known(meaning)) {
+            Some(new) => Err(NotOfGroups(new.lines().next().unwrap_or_default().to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// The slots of the same program without some of what it reads.
@@ -126,8 +132,9 @@ impl Slots {
             self.reads.extend(slot.map(|slot| (slot, Read::Group(index))));
         }
         self.without_account.clone_from(&program.groups.without_account);
+        let numbers: BTreeMap<String, usize> = self.taken.segments.iter().cloned().zip(0..).collect();
         for segment in &program.segments {
-            let number = self.taken.segments.iter().position(|id| *id == segment.id).unwrap_or_else(|| {
+            let number = numbers.get(&segment.id).copied().unwrap_or_else(|| {
                 self.taken.segments.push(segment.id.clone());
                 self.taken.segments.len() - 1
             });
@@ -194,6 +201,11 @@ impl Slots {
     /// The slots of the expressions of groups, in the order in which they are computed of groups.
     pub(super) fn of_groups(&self) -> impl ExactSizeIterator<Item = Slot> {
         self.taken.groups.expressions.iter().map(|(_, slot)| *slot)
+    }
+
+    /// Whether the program reads a trait path.
+    pub(super) fn reads_trait(&self, path: &str) -> bool {
+        self.taken.traits.contains_key(path)
     }
 
     /// Whether an aggregate in this slot is needed of groups.

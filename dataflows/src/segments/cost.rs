@@ -10,16 +10,14 @@ impl Program {
         self.aggregates.iter().map(Aggregate::most_values).fold(0, usize::saturating_add)
     }
 
-    /// The most values that are kept of one identifier for what a segment, by id, reads itself.
-    pub fn most_values_of_segment(&self, id: &str) -> usize {
-        let at = self.segments.iter().position(|segment| segment.id == id);
-        at.map_or(0, |at| self.most_values(Step::Segment(at)))
+    /// The most values that are kept of one identifier for what a segment, by index, reads itself.
+    pub fn most_values_of_segment(&self, segment: usize) -> usize {
+        self.most_values(Step::Segment(segment))
     }
 
-    /// The most values that are kept of one identifier for what a computed trait, by name, reads itself.
-    pub fn most_values_of_trait(&self, name: &str) -> usize {
-        let at = self.computed.iter().position(|computed| computed.name == name);
-        at.map_or(0, |at| self.most_values(Step::Computed(at)))
+    /// The most values that are kept of one identifier for what a computed trait, by index, reads itself.
+    pub fn most_values_of_trait(&self, computed: usize) -> usize {
+        self.most_values(Step::Computed(computed))
     }
 
     /// What is wrong with a definition that would keep more of one identifier than one may.
@@ -48,7 +46,7 @@ mod tests {
         let segment = Segment { name: "it".to_owned(), condition: condition.to_owned() };
         let definitions = Definitions { segments: [("it".to_owned(), segment)].into(), ..Definitions::default() };
         let program = Program::compile(&definitions).map_err(|errors| errors.first().unwrap().to_string())?;
-        Ok(program.most_values_of_segment("it"))
+        Ok(program.most_values_of_segment(0))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! happens to them: each is told of by the old definitions until it is its turn, and by the new ones from then on.
 
 use super::meaning::Redefined;
+use super::profiles::{Profiles, Trace};
 use super::program::{ProfileValues, Step};
 use super::run::{Read, Scratch};
 use crate::output::SegmentIndex;
@@ -21,8 +22,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use timely::dataflow::StreamVec;
 use tributary_model::{Epoch, Millis, ProfileId};
-
-use super::profiles::{Profiles, Trace};
 
 /// What every epoch begins with.
 #[derive(Clone, Debug)]
@@ -132,12 +131,9 @@ impl Evaluator {
     /// Gives the next share of the customers their turn.
     fn sweep_on(&mut self, epoch: Epoch, all: &Profiles, output: &mut Vec<(Said, isize)>) {
         let Some(sweep) = &mut self.sweep else { return };
-        let share = match sweep.redefined == Redefined::default() {
-            // Nothing is to be told of anybody.
-            true => Vec::new(),
-            false => all.after(sweep.upto, epoch, self.share),
-        };
-        let is_last = share.len() < self.share.max(1) && (self.share > 0 || sweep.redefined == Redefined::default());
+        let says_the_same = sweep.redefined == Redefined::default();
+        let share = if says_the_same { Vec::new() } else { all.after(sweep.upto, epoch, self.share) };
+        let is_last = says_the_same || share.len() < self.share;
         for (profile, features) in share {
             sweep.turn(&mut self.current, profile, &features, self.now, &mut self.wakes, output);
             sweep.upto = Some(profile);

@@ -20,6 +20,8 @@ pub(crate) enum Read {
 pub(super) struct Readers {
     /// The steps that read something of a customer.
     by_read: BTreeMap<Read, Vec<usize>>,
+    /// By step, what it reads of a customer itself.
+    reads: Vec<BTreeSet<Read>>,
     /// By step, those that read its value.
     readers: Vec<Vec<usize>>,
     /// By step, those whose value it reads.
@@ -35,7 +37,10 @@ impl Readers {
         let mut this = Self { readers: vec![Vec::new(); count], needs: vec![Vec::new(); count], ..Self::default() };
         this.places = program.steps.iter().copied().zip(0..).collect();
         for (place, step) in program.steps.iter().enumerate() {
-            let Some(expression) = program.expression(*step) else { continue };
+            let Some(expression) = program.expression(*step) else {
+                this.reads.push(BTreeSet::new());
+                continue;
+            };
             let mut reads = Vec::new();
             let mut needs = Vec::new();
             let mut reads_clock = false;
@@ -57,9 +62,10 @@ impl Readers {
                 }
                 CustomerColumn::Group(_) => {}
             });
-            for read in reads {
-                this.by_read.entry(read).or_default().push(place);
+            for read in &reads {
+                this.by_read.entry(*read).or_default().push(place);
             }
+            this.reads.push(reads.into_iter().collect());
             for needed in needs.iter().filter_map(|needed| this.places.get(needed)) {
                 this.readers.get_mut(*needed).into_iter().for_each(|readers| readers.push(place));
                 this.needs.get_mut(place).into_iter().for_each(|needs| needs.push(*needed));
@@ -193,19 +199,22 @@ impl Program {
 
     /// The aggregates that a segment reads, by index, also through what it refers to.
     pub fn aggregates_of(&self, segment: usize) -> Vec<usize> {
-        self.aggregates_read_by(&self.places_needed_by(Step::Segment(segment)))
+        let needed = self.places_needed_by(Step::Segment(segment));
+        let read: BTreeSet<usize> = needed.into_iter().flat_map(|place| self.aggregates_read_at(place)).collect();
+        read.into_iter().collect()
     }
 
-    fn aggregates_read_by(&self, places: &BTreeSet<usize>) -> Vec<usize> {
-        let is_read = |(_, readers): &(&Read, &Vec<usize>)| readers.iter().any(|place| places.contains(place));
-        let index = |(read, _): (&Read, _)| if let Read::Aggregate(index) = read { Some(*index) } else { None };
-        self.readers.by_read.iter().filter(is_read).filter_map(index).collect()
+    /// The aggregates, by index, that the step at a place reads itself.
+    fn aggregates_read_at(&self, place: usize) -> impl Iterator<Item = usize> {
+        let reads = self.readers.reads.get(place).into_iter().flatten();
+        reads.filter_map(|read| if let Read::Aggregate(index) = read { Some(*index) } else { None })
     }
 
     /// The most values that are kept of one identifier for what a definition reads itself.
     pub(super) fn most_values(&self, step: Step) -> usize {
-        let own: BTreeSet<usize> = self.readers.places.get(&step).copied().into_iter().collect();
-        let aggregates = self.aggregates_read_by(&own).into_iter().filter_map(|index| self.aggregates.get(index));
+        let place = self.readers.places.get(&step).copied();
+        let aggregates = place.into_iter().flat_map(|place| self.aggregates_read_at(place));
+        let aggregates = aggregates.filter_map(|index| self.aggregates.get(index));
         aggregates.map(Aggregate::most_values).fold(0, usize::saturating_add)
     }
 
