@@ -22,6 +22,7 @@ mod definitions;
 mod warehouse;
 mod clock;
 mod stepped_clock;
+mod simulation;
 mod triggers;
 mod check;
 mod restart;

@@ -28,6 +28,14 @@ use tributary_model::{Epoch, Millis, ProfileId};
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
+/// What is being committed.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    work: Work,
+    changes: Changes,
+    since: Instant,
+}
+
 /// The one writer of the state.
 pub struct Committer {
     /// The state.
@@ -71,56 +79,60 @@ impl Committer {
     /// If the state can no longer be read or written.
     pub fn run(mut self, work: &Receiver<Work>) -> Result<(), StoreError> {
         for work in work {
-            match work {
-                Work::Hydrated { now, aggregates } => {
-                    let Some(changes) = self.changes() else { break };
-                    self.meta.aggregates = aggregates;
-                    self.reconcile(changes, now)?;
-                }
-                Work::Epoch(prepared) => {
-                    let Some(changes) = self.changes() else { break };
-                    self.commit(&prepared, &changes)?;
-                    if self.happened.receiver_count() > 0 {
-                        // Nobody may be left by now.
-                        self.happened.send(Arc::new((*prepared, changes))).ok();
-                    }
-                    self.publish()?;
-                }
+            let Some(mut under_way) = self.begin(work) else { break };
+            while let Some(pause) = self.try_on(&mut under_way)? {
+                std::thread::sleep(pause);
             }
         }
         self.store.flush()
     }
 
-    /// What all workers say of the next epoch; `None` if they have stopped.
-    fn changes(&self) -> Option<Changes> {
+    /// Takes up what is to be committed next, once the dataflow has said all of it; `None` if that has stopped.
+    pub(super) fn begin(&mut self, work: Work) -> Option<UnderWay> {
         let shares: Option<Vec<_>> = (0..self.workers).map(|_| self.outputs.recv().ok()).collect();
-        Some(Changes::new(shares?.into_iter().flat_map(|(_epoch, outputs)| outputs)))
+        let changes = Changes::new(shares?.into_iter().flat_map(|(_epoch, outputs)| outputs));
+        if let Work::Epoch(prepared) = &work {
+            if let Some(plan) = &prepared.redefinition.plan {
+                (self.plan, self.arrived) = (plan.clone(), 0);
+            }
+            self.arrived += changes.current.get(&self.plan.version).copied().unwrap_or(0);
+        }
+        Some(UnderWay { work, changes, since: Instant::now() })
     }
 
-    fn commit(&mut self, prepared: &Prepared, changes: &Changes) -> Result<(), StoreError> {
-        let started = Instant::now();
-        if let Some(plan) = &prepared.redefinition.plan {
-            (self.plan, self.arrived) = (plan.clone(), 0);
-        }
-        self.arrived += changes.current.get(&self.plan.version).copied().unwrap_or(0);
-        let _span = tracing::debug_span!("commit", epoch = prepared.epoch, events = prepared.events.len()).entered();
-        let meta = loop {
-            match self.try_commit(prepared, changes) {
-                Ok(meta) => break meta,
-                Err(error) if started.elapsed() < GIVE_UP_AFTER && matches!(error, StoreError::RocksDb(_)) => {
-                    tracing::warn!(%error, epoch = prepared.epoch, "commit failed, trying again");
-                    std::thread::sleep(RETRY_EVERY);
-                }
-                Err(error) => return Err(error),
+    /// Tries to commit it. If that fails as full disks do, gives how long to wait before the next try; `None` once it is
+    /// committed and told.
+    pub(super) fn try_on(&mut self, under_way: &mut UnderWay) -> Result<Option<Duration>, StoreError> {
+        let UnderWay { work, changes, since } = under_way;
+        match work {
+            Work::Hydrated { now, aggregates } => {
+                self.meta.aggregates.clone_from(aggregates);
+                self.reconcile(std::mem::take(changes), *now)?;
             }
-        };
-        self.meta = meta;
-        if self.is_through() {
-            self.settled = self.plan.clone();
-            telemetry::defined(&self.settled.program);
+            Work::Epoch(prepared) => {
+                let epoch = prepared.epoch;
+                let _span = tracing::debug_span!("commit", epoch, events = prepared.events.len()).entered();
+                match self.try_commit(prepared, changes) {
+                    Ok(meta) => self.meta = meta,
+                    Err(error) if since.elapsed() < GIVE_UP_AFTER && error.is_of_disk() => {
+                        tracing::warn!(%error, epoch, "commit failed, trying again");
+                        return Ok(Some(RETRY_EVERY));
+                    }
+                    Err(error) => return Err(error),
+                }
+                if self.is_through() {
+                    self.settled = self.plan.clone();
+                    telemetry::defined(&self.settled.program);
+                }
+                telemetry::committed(prepared, since.elapsed());
+                if self.happened.receiver_count() > 0 {
+                    // Nobody may be left by now.
+                    self.happened.send(Arc::new((std::mem::take(prepared.as_mut()), std::mem::take(changes)))).ok();
+                }
+                self.publish()?;
+            }
         }
-        telemetry::committed(prepared, started.elapsed());
-        Ok(())
+        Ok(None)
     }
 
     /// Whether all customers are told of by the latest definitions.

@@ -12,7 +12,7 @@ use super::redefine::{RedefineError, Redefining, Turn};
 use super::statements::MadeAt;
 use super::status::Committed;
 use super::timers::{Due, Timers};
-use super::worker::{WorkerError, Workers};
+use super::worker::{Dataflow, WorkerError};
 use crate::store::{Meta, Rejected, Store, StoreError};
 use crate::telemetry;
 use crossbeam_channel::Sender;
@@ -32,8 +32,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// How often it looks whether an epoch that it waits for is committed.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
-/// How long it waits after a log could not be read.
-const RETRY_READ: Duration = Duration::from_secs(1);
 
 /// Why the engine has stopped.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +82,17 @@ pub struct DriverOptions {
     pub epoch_timers: usize,
 }
 
-/// The thread that closes epochs.
-pub struct Driver {
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An epoch was closed, or there was nothing to close one for.
+    Done,
+    /// The next step is worth it only after so long.
+    Waits(Duration),
+}
+
+/// What closes epochs.
+pub struct Driver<D> {
     /// The streams to read.
     pub sources: Vec<Source>,
     /// From bytes to events.
@@ -93,7 +100,7 @@ pub struct Driver {
     /// From events to facts.
     pub intake: Intake,
     /// The dataflow.
-    pub workers: Workers,
+    pub dataflow: D,
     /// Towards the committer.
     pub work: Sender<Work>,
     /// The state.
@@ -114,111 +121,137 @@ pub struct Driver {
     pub meta: Meta,
     /// Takes over definitions that change.
     pub(super) redefining: Redefining,
+    /// How far each source is read, with its name.
+    pub(super) readers: Vec<(String, Box<dyn LogReader>)>,
+    /// What the last closed epoch covers.
+    pub(super) positions: BTreeMap<String, Position>,
+    pub(super) timers: Timers,
+    /// The last closed epoch and its clock.
+    pub(super) last: (Epoch, Millis),
+    /// No epoch is closed before this one is committed.
+    pub(super) awaited: Epoch,
+    /// What was read, and waits for that.
+    pub(super) held: Vec<(usize, Entry)>,
 }
 
-impl std::fmt::Debug for Driver {
+impl<D> std::fmt::Debug for Driver<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Driver of {:?}", self.sources)
     }
 }
 
-impl Driver {
+impl<D: Dataflow> Driver<D> {
     /// Works until it is told to stop; then closes the last epoch and ends the workers.
     ///
     /// # Errors
     /// If it cannot go on; the message says why.
     pub fn run(mut self) -> Result<(), EngineError> {
         let result = self.work_on();
-        // The committer ends when its channel is closed, after what was sent before.
-        drop(self.work);
-        self.workers.stop();
+        self.end();
         result
     }
 
     fn work_on(&mut self) -> Result<(), EngineError> {
-        let started = Instant::now();
-        let now = (self.clock)().max(self.meta.clock);
-        let plan = self.intake.plan.clone();
-        backfill(&self.store, &plan, &self.processor, &mut self.meta, now)?;
-        let identifiers = hydrate(&self.store, &self.processor, &plan, &self.rules, &self.workers, self.meta.clock)?;
-        self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
-        tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
-
-        let mut readers = Vec::new();
-        for source in &self.sources {
-            let from = self.meta.positions.get(&source.stream).cloned().unwrap_or_default();
-            readers.push((source.stream.clone(), source.log.reader(&from)?));
-        }
-        let mut positions = self.meta.positions.clone();
-        let mut timers = Timers::new(self.options.epoch_timers);
-        let mut last = (self.meta.epoch, self.meta.clock);
+        self.begin()?;
         while !self.stop.load(Ordering::Relaxed) {
-            let next_timer = timers.next(self.committed.borrow().next_wake);
-            let entries = self.read(&mut readers, next_timer, last.1)?;
-            let (epoch, now) = (last.0 + 1, (self.clock)().max(last.1));
-            // Statements are few, and look at more than what was touched lately: they find the store up to date.
-            let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
-            let step = self.redefining.next_step(self.committed.borrow().plan.version);
-            if states || step.is_some() {
-                self.wait_for(last.0)?;
-            }
-            let (committed, next_wake, profiles) = {
-                let committed = self.committed.borrow();
-                (committed.epoch, committed.next_wake, committed.profiles)
-            };
-            let turn = self.redefining.turn(step, &mut self.intake, profiles)?;
-            let (due, now) = timers.due(&self.store, now, last.1, (committed, next_wake), epoch)?;
-            if entries.is_empty() && due.is_empty() && !turn.is_due {
-                continue;
-            }
-            let prepared = self.prepare((epoch, now), entries, &due, turn, &mut positions, committed)?;
-            self.redefining.note_gone(prepared.deleted.iter().map(|(id, _)| *id));
-            timers.set(prepared.timers_set.iter().map(|(due, _)| *due));
-            last = (epoch, now);
-            self.workers.close(epoch)?;
-            self.hand_on(Work::Epoch(Box::new(prepared)))?;
-            if states {
-                self.wait_for(epoch)?;
+            if let Step::Waits(long) = self.step()? {
+                std::thread::sleep(long);
             }
         }
         Ok(())
     }
 
-    /// Waits until an epoch is committed: as long as the committer may try, which ends by itself.
-    fn wait_for(&self, epoch: Epoch) -> Result<(), EngineError> {
-        let mut committed = self.committed.clone();
-        while committed.borrow_and_update().epoch < epoch {
-            if committed.has_changed().is_err() {
-                return Err(EngineError::Stopping);
-            }
-            std::thread::sleep(LOOK_AGAIN);
+    /// Ends the dataflow. The committer ends when its channel is closed, after what was sent before.
+    pub(super) fn end(self) {
+        drop(self.work);
+        self.dataflow.stop();
+    }
+
+    /// Has the dataflow fed anew, and finds where each source is to be read on.
+    pub(super) fn begin(&mut self) -> Result<(), EngineError> {
+        let started = Instant::now();
+        let now = (self.clock)().max(self.meta.clock);
+        let plan = self.intake.plan.clone();
+        backfill(&self.store, &plan, &self.processor, &mut self.meta, now)?;
+        let identifiers = hydrate(&self.store, &self.processor, &plan, &self.rules, &self.dataflow, self.meta.clock)?;
+        self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
+        tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
+        for source in &self.sources {
+            let from = self.meta.positions.get(&source.stream).cloned().unwrap_or_default();
+            self.readers.push((source.stream.clone(), source.log.reader(&from)?));
         }
+        self.positions.clone_from(&self.meta.positions);
+        self.last = (self.meta.epoch, self.meta.clock);
         Ok(())
+    }
+
+    /// Closes an epoch if there is anything for one. Blocks while two are under way.
+    pub(super) fn step(&mut self) -> Result<Step, EngineError> {
+        if self.committed.borrow().epoch < self.awaited {
+            // As long as the committer may try, which ends by itself.
+            return match self.committed.has_changed() {
+                Ok(_) => Ok(Step::Waits(LOOK_AGAIN)),
+                Err(_) => Err(EngineError::Stopping),
+            };
+        }
+        let next_timer = self.timers.next(self.committed.borrow().next_wake);
+        let mut entries = std::mem::take(&mut self.held);
+        let mut step = Step::Done;
+        if entries.is_empty() {
+            step = self.read(&mut entries, next_timer)?;
+        }
+        let (epoch, now) = (self.last.0 + 1, (self.clock)().max(self.last.1));
+        // Statements are few, and look at more than what was touched lately: they find the store up to date.
+        let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
+        let next_step = self.redefining.next_step(self.committed.borrow().plan.version);
+        let (committed, next_wake, profiles) = {
+            let committed = self.committed.borrow();
+            (committed.epoch, committed.next_wake, committed.profiles)
+        };
+        if (states || next_step.is_some()) && committed < self.last.0 {
+            (self.held, self.awaited) = (entries, self.last.0);
+            return Ok(step);
+        }
+        let turn = self.redefining.turn(next_step, &mut self.intake, profiles)?;
+        let (due, now) = self.timers.due(&self.store, now, self.last.1, (committed, next_wake), epoch)?;
+        if entries.is_empty() && due.is_empty() && !turn.is_due {
+            return Ok(step);
+        }
+        let prepared = self.prepare((epoch, now), entries, &due, turn, committed)?;
+        self.redefining.note_gone(prepared.deleted.iter().map(|(id, _)| *id));
+        self.timers.set(prepared.timers_set.iter().map(|(due, _)| *due));
+        self.last = (epoch, now);
+        self.dataflow.close(epoch)?;
+        self.hand_on(Work::Epoch(Box::new(prepared)))?;
+        if states {
+            self.awaited = epoch;
+        }
+        Ok(step)
     }
 
     fn hand_on(&self, work: Work) -> Result<(), EngineError> {
         self.work.send(work).map_err(|_| EngineError::Stopping)
     }
 
-    /// What the logs have; waits a little where they have nothing.
+    /// Reads what the logs have; waits a little where they have nothing.
     fn read(
-        &self,
-        readers: &mut [(String, Box<dyn LogReader>)],
+        &mut self,
+        entries: &mut Vec<(usize, Entry)>,
         next_timer: Option<Millis>,
-        now: Millis,
-    ) -> Result<Vec<(usize, Entry)>, EngineError> {
-        let until_timer = next_timer.map_or(Millis::MAX, |due| due.saturating_sub(now.max((self.clock)())).max(0));
+    ) -> Result<Step, EngineError> {
+        let now = self.last.1.max((self.clock)());
+        let until_timer = next_timer.map_or(Millis::MAX, |due| due.saturating_sub(now).max(0));
         let longest = if self.redefining.is_busy() { BUSY_WAIT } else { LONGEST_WAIT };
-        let wait = longest.min(Duration::from_millis(until_timer as u64)) / readers.len().max(1) as u32;
-        let mut entries = Vec::new();
-        for (index, (stream, reader)) in readers.iter_mut().enumerate() {
+        let wait = longest.min(Duration::from_millis(until_timer as u64)) / self.readers.len().max(1) as u32;
+        let mut step = Step::Done;
+        for (index, (stream, reader)) in self.readers.iter_mut().enumerate() {
             let room = self.options.epoch_records.saturating_sub(entries.len());
             let wait = if entries.is_empty() { wait } else { Duration::ZERO };
             match reader.poll(room, wait) {
                 Ok(read) => entries.extend(read.into_iter().map(|entry| (index, entry))),
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, stream, "cannot read, trying again");
-                    std::thread::sleep(RETRY_READ.min(LONGEST_WAIT));
+                    step = Step::Waits(LONGEST_WAIT);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -226,7 +259,7 @@ impl Driver {
                 telemetry::lag(stream, lag);
             }
         }
-        Ok(entries)
+        Ok(step)
     }
 
     /// Makes base facts of what was read, and feeds what they change to the dataflow.
@@ -236,7 +269,6 @@ impl Driver {
         entries: Vec<(usize, Entry)>,
         due: &Due,
         Turn { piece, redefinition, .. }: Turn,
-        positions: &mut BTreeMap<String, Position>,
         committed: Epoch,
     ) -> Result<Prepared, EngineError> {
         let started = Instant::now();
@@ -247,11 +279,11 @@ impl Driver {
         for (index, entry) in entries {
             let Some(source) = self.sources.get(index) else { continue };
             let states = is_statement(index, &entry);
-            match positions.get_mut(&source.stream) {
+            match self.positions.get_mut(&source.stream) {
                 Some(position) => position.advance(entry.partition, entry.offset + 1),
                 None => {
                     let position = Position(BTreeMap::from([(entry.partition, entry.offset + 1)]));
-                    positions.insert(source.stream.clone(), position);
+                    self.positions.insert(source.stream.clone(), position);
                 }
             }
             let record = entry.record;
@@ -282,7 +314,7 @@ impl Driver {
                 }),
             }
         }
-        prepared.positions.clone_from(positions);
+        prepared.positions.clone_from(&self.positions);
         prepared.sources = self.names.clone();
         self.intake.note_deletions(&statements);
         events.retain_mut(|arrived| self.intake.strike(arrived));
@@ -291,7 +323,7 @@ impl Driver {
         telemetry::duplicates(read - events.len());
         let feed = self.intake.take_in(events, &statements, due, piece, &mut prepared, committed)?;
         telemetry::prepared(&feed, started.elapsed());
-        self.workers.feed(feed)?;
+        self.dataflow.feed(feed)?;
         Ok(prepared)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::past::each_event;
 use crate::store::{Store, StoreError};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use differential_dataflow::difference::{Abelian, IsZero};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -73,8 +73,28 @@ pub(super) enum Wish {
     Dropped { plan: Arc<Plan>, settled: Arc<Plan>, dropped: Arc<BTreeSet<u64>> },
 }
 
-/// Begins to gather from what is committed now; returns once that is pinned.
-pub(super) fn begin(
+/// How what is wished for comes to be gathered: [`beside`] the stream, or [`at_once`].
+pub(super) type Gather = fn(Wish, Arc<Store>, Arc<Processor>, Arc<AtomicBool>) -> std::io::Result<Receiver<Told>>;
+
+/// Gathers from what is committed now on the caller's thread, before it returns.
+pub(super) fn at_once(
+    wish: Wish,
+    store: Arc<Store>,
+    processor: Arc<Processor>,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<Receiver<Told>> {
+    let (tell, told) = unbounded();
+    let (pinned, _is_pinned) = bounded(1);
+    let end = match gather(&wish, &store, &processor, &stop, &pinned, &tell) {
+        Ok(()) => Told::End,
+        Err(error) => Told::Failed(error),
+    };
+    drop(tell.send(end));
+    Ok(told)
+}
+
+/// Begins to gather from what is committed now, on a thread of its own; returns once that is pinned.
+pub(super) fn beside(
     wish: Wish,
     store: Arc<Store>,
     processor: Arc<Processor>,

@@ -2,7 +2,7 @@
 
 use super::epoch::Feed;
 use super::intake::node;
-use super::worker::{WorkerError, Workers};
+use super::worker::{Dataflow, WorkerError};
 use crate::store::{Store, StoreError};
 use foldhash::{HashSet, HashSetExt};
 use tributary_connectors::process::Processor;
@@ -35,7 +35,7 @@ pub fn hydrate(
     processor: &Processor,
     plan: &Plan,
     rules: &Rules,
-    workers: &Workers,
+    dataflow: &impl Dataflow,
     clock: Millis,
 ) -> Result<usize, HydrateError> {
     let mut stopped = None;
@@ -50,15 +50,15 @@ pub fn hydrate(
             Known::Evidence(evidence) => feed.evidence.push((evidence, 1)),
         }
         if stopped.is_none() && feed.changes() >= CHUNK {
-            stopped = workers.feed(std::mem::take(&mut feed)).err();
+            stopped = dataflow.feed(std::mem::take(&mut feed)).err();
         }
     })?;
     if let Some(stopped) = stopped {
         return Err(stopped.into());
     }
     feed.tick = Some(Tick { now: clock, plan: None, share: 0 });
-    workers.feed(feed)?;
-    workers.close(0)?;
+    dataflow.feed(feed)?;
+    dataflow.close(0)?;
     Ok(identifiers)
 }
 

@@ -93,16 +93,17 @@ impl Intake {
         prepared: &mut Prepared,
         committed: Epoch,
     ) -> Result<Vec<Arrived>, StoreError> {
-        let asked: Vec<MessageId> =
-            events.iter().map(|arrived| arrived.event.message_id).filter(|id| !self.seen.contains(id)).collect();
+        let ids = events.iter().map(|arrived| arrived.event.message_id);
+        // Looked up before anything is put, which may push out what is committed.
+        let (held, asked): (Vec<MessageId>, Vec<MessageId>) = ids.partition(|id| self.seen.contains(id));
         let horizon = prepared.clock.saturating_sub(self.options.dedupe_horizon_ms);
         let found = self.store.seen(&asked)?;
         let known = asked.into_iter().zip(found).filter(|(_, at)| at.is_some_and(|at| at >= horizon));
-        let known: HashSet<MessageId> = known.map(|(id, _)| id).collect();
+        let mut known: HashSet<MessageId> = known.map(|(id, _)| id).chain(held).collect();
         let mut fresh = Vec::with_capacity(events.len());
         for arrived in events {
             let id = arrived.event.message_id;
-            if known.contains(&id) || self.seen.contains(&id) {
+            if !known.insert(id) {
                 continue;
             }
             self.seen.put(id, (), prepared.epoch, committed);

@@ -11,6 +11,7 @@ mod touched;
 pub mod statements;
 pub mod intake;
 pub mod worker;
+mod inline;
 pub mod backfill;
 mod past;
 mod gather;
@@ -29,6 +30,7 @@ mod fire;
 pub mod tally;
 mod reconcile;
 pub mod status;
+pub mod stepped;
 
 pub use clock::{Clock, wall_clock};
 pub use driver::{DriverOptions, EngineError, Source};
@@ -41,8 +43,12 @@ use crate::activation::Messages;
 use crate::definitions::Wanted;
 use crate::store::{Meta, Store};
 use crate::telemetry;
-use crossbeam_channel::bounded;
+use commit::Committer;
+use crossbeam_channel::{Receiver, bounded};
+use driver::Driver;
+use epoch::Work;
 use preview::live::Happened;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -50,6 +56,7 @@ use tokio::sync::{broadcast, watch};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
+use worker::Dataflow;
 
 /// Epochs that wait for those who watch them.
 const EPOCHS_WAITING: usize = 64;
@@ -103,63 +110,10 @@ impl Engine {
     /// # Errors
     /// If the state cannot be read or threads cannot be started.
     pub fn start(parts: EngineParts) -> Result<Self, EngineError> {
-        let EngineParts { store, sources, processor, plan, wanted, rules, messages, clock, workers, driver, intake } =
-            parts;
-        let mut meta = store.view().meta()?.unwrap_or_else(|| Meta { state_id: state_id(), ..Meta::default() });
-        meta.run += 1;
-        store.write_meta(&meta)?;
-        tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
-
-        telemetry::defined(&plan.program);
-        telemetry::redefined(1.0);
-        let running = worker::Workers::start(workers, plan.clone(), rules.clone())?;
-        let (status, committed) = watch::channel(Committed::new(&meta, None, false, plan.clone()));
-        let (telling, progress) = watch::channel(None);
+        let workers = worker::Workers::start(parts.workers, parts.plan.clone(), parts.rules.clone())?;
+        let (driver, committer, works) = assemble(parts, workers, gather::beside)?;
+        let Works { committed, progress, happened, incoming, stop } = works;
         let (failure, failed) = watch::channel(None);
-        let (happened, _) = broadcast::channel(EPOCHS_WAITING);
-        let (work, incoming) = bounded(1);
-        let stop = Arc::new(AtomicBool::new(false));
-        let Some(first) = sources.first() else { return Err(EngineError::Stopping) };
-        let committer = commit::Committer {
-            store: store.clone(),
-            plan: plan.clone(),
-            settled: plan.clone(),
-            arrived: 0,
-            rules: rules.clone(),
-            messages,
-            log: first.log.clone(),
-            log_stream: first.stream.clone(),
-            meta: meta.clone(),
-            status,
-            outputs: running.outputs(),
-            workers,
-            happened: happened.clone(),
-        };
-        let redefining = redefine::Redefining {
-            store: store.clone(),
-            processor: processor.clone(),
-            stop: stop.clone(),
-            wanted,
-            progress: telling,
-            workers,
-            stage: redefine::Stage::Settled,
-        };
-        let driver = driver::Driver {
-            redefining,
-            sources,
-            processor,
-            intake: intake::Intake::new(plan, rules.clone(), store.clone(), intake)?,
-            workers: running,
-            work,
-            store,
-            rules,
-            clock,
-            committed: committed.clone(),
-            options: driver,
-            names: Arc::new(meta.sources.clone()),
-            stop: stop.clone(),
-            meta,
-        };
         let threads = vec![
             spawn("driver", stop.clone(), failure.clone(), move || driver.run().map_err(|error| error.to_string()))?,
             spawn("committer", stop.clone(), failure, move || {
@@ -198,6 +152,87 @@ impl Engine {
             }
         }
     }
+}
+
+/// What driver and committer have in common with each other, and with everybody else.
+struct Works {
+    committed: watch::Receiver<Committed>,
+    progress: watch::Receiver<Option<Progress>>,
+    happened: broadcast::Sender<Happened>,
+    /// From the driver to the committer.
+    incoming: Receiver<Work>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Puts an engine together around a dataflow; nothing works yet.
+fn assemble<D: Dataflow>(
+    parts: EngineParts,
+    dataflow: D,
+    gather: gather::Gather,
+) -> Result<(Driver<D>, Committer, Works), EngineError> {
+    let EngineParts { store, sources, processor, plan, wanted, rules, messages, clock, workers, driver, intake } =
+        parts;
+    let mut meta = store.view().meta()?.unwrap_or_else(|| Meta { state_id: state_id(), ..Meta::default() });
+    meta.run += 1;
+    store.write_meta(&meta)?;
+    tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
+
+    telemetry::defined(&plan.program);
+    telemetry::redefined(1.0);
+    let (status, committed) = watch::channel(Committed::new(&meta, None, false, plan.clone()));
+    let (telling, progress) = watch::channel(None);
+    let (happened, _) = broadcast::channel(EPOCHS_WAITING);
+    let (work, incoming) = bounded(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let Some(first) = sources.first() else { return Err(EngineError::Stopping) };
+    let committer = Committer {
+        store: store.clone(),
+        plan: plan.clone(),
+        settled: plan.clone(),
+        arrived: 0,
+        rules: rules.clone(),
+        messages,
+        log: first.log.clone(),
+        log_stream: first.stream.clone(),
+        meta: meta.clone(),
+        status,
+        outputs: dataflow.outputs(),
+        workers,
+        happened: happened.clone(),
+    };
+    let redefining = redefine::Redefining {
+        store: store.clone(),
+        processor: processor.clone(),
+        stop: stop.clone(),
+        wanted,
+        progress: telling,
+        workers,
+        stage: redefine::Stage::Settled,
+        gather,
+    };
+    let driver = Driver {
+        redefining,
+        sources,
+        processor,
+        intake: intake::Intake::new(plan, rules.clone(), store.clone(), intake)?,
+        dataflow,
+        work,
+        store,
+        rules,
+        clock,
+        committed: committed.clone(),
+        timers: timers::Timers::new(driver.epoch_timers),
+        options: driver,
+        names: Arc::new(meta.sources.clone()),
+        stop: stop.clone(),
+        meta,
+        readers: Vec::new(),
+        positions: BTreeMap::new(),
+        last: (0, 0),
+        awaited: 0,
+        held: Vec::new(),
+    };
+    Ok((driver, committer, Works { committed, progress, happened, incoming, stop }))
 }
 
 /// A random name for a new state.

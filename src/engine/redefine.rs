@@ -10,7 +10,7 @@
 //! says which aggregates are not to be relied on, and a start computes those anew.
 
 use super::epoch::Redefinition;
-use super::gather::{Piece, Told, Wish, begin};
+use super::gather::{Gather, Piece, Told, Wish};
 use super::intake::Intake;
 use crate::definitions::Wanted;
 use crate::store::{Store, StoreError};
@@ -50,6 +50,7 @@ pub(super) struct Redefining {
     pub(super) progress: watch::Sender<Option<Progress>>,
     pub(super) workers: usize,
     pub(super) stage: Stage,
+    pub(super) gather: Gather,
 }
 
 pub(super) enum Stage {
@@ -217,7 +218,7 @@ impl Redefining {
     }
 
     fn gather(&self, wish: Wish) -> std::io::Result<Receiver<Told>> {
-        begin(wish, self.store.clone(), self.processor.clone(), self.stop.clone())
+        (self.gather)(wish, self.store.clone(), self.processor.clone(), self.stop.clone())
     }
 
     fn tell(&self, plan: &Plan, stage: &'static str, done: f64) {

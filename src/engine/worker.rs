@@ -10,10 +10,32 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
+use timely::worker::Worker;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::{Inputs, Output};
 use tributary_model::Epoch;
+
+/// Takes in changes and computes what follows from them, epoch by epoch.
+pub trait Dataflow {
+    /// Gives changes to the open epoch.
+    ///
+    /// # Errors
+    /// If it has stopped.
+    fn feed(&self, feed: Feed) -> Result<(), WorkerError>;
+
+    /// Closes the open epoch, which is to be computed.
+    ///
+    /// # Errors
+    /// If it has stopped.
+    fn close(&self, epoch: Epoch) -> Result<(), WorkerError>;
+
+    /// Where each worker's share of each closed epoch comes out.
+    fn outputs(&self) -> Receiver<(Epoch, Outputs)>;
+
+    /// Ends it once all that was closed is computed, and waits for that.
+    fn stop(self);
+}
 
 /// One worker's share of an epoch.
 #[derive(Debug)]
@@ -27,7 +49,7 @@ enum Step {
 /// Consolidated changes of what is true.
 pub type Outputs = Vec<(Output, isize)>;
 
-/// The running dataflow.
+/// The dataflow on threads of its own.
 pub struct Workers {
     steps: Vec<Sender<Step>>,
     outputs: Receiver<(Epoch, Outputs)>,
@@ -43,7 +65,7 @@ impl std::fmt::Debug for Workers {
 /// The dataflow has stopped, which only a defect in it can cause.
 #[derive(Debug, thiserror::Error)]
 #[error("the dataflow has stopped: {0}")]
-pub struct WorkerError(String);
+pub struct WorkerError(pub(super) String);
 
 impl Workers {
     /// Starts `count` worker threads.
@@ -70,11 +92,14 @@ impl Workers {
         Ok(Self { steps, outputs, threads })
     }
 
-    /// Gives changes to the open epoch, spread over the workers.
-    ///
-    /// # Errors
-    /// If the workers have stopped.
-    pub fn feed(&self, mut feed: Feed) -> Result<(), WorkerError> {
+    fn send(&self, worker: usize, step: Step) -> Result<(), WorkerError> {
+        let sender = self.steps.get(worker).ok_or_else(|| WorkerError(format!("there is no worker {worker}")))?;
+        sender.send(step).map_err(|_| WorkerError("a worker thread has ended".to_owned()))
+    }
+}
+
+impl Dataflow for Workers {
+    fn feed(&self, mut feed: Feed) -> Result<(), WorkerError> {
         let count = self.steps.len();
         if count == 1 {
             return self.send(0, Step::Feed(feed));
@@ -99,26 +124,15 @@ impl Workers {
         shares.into_iter().enumerate().try_for_each(|(index, share)| self.send(index, Step::Feed(share)))
     }
 
-    /// Closes the open epoch: the workers compute it.
-    ///
-    /// # Errors
-    /// If the workers have stopped.
-    pub fn close(&self, epoch: Epoch) -> Result<(), WorkerError> {
+    fn close(&self, epoch: Epoch) -> Result<(), WorkerError> {
         (0..self.steps.len()).try_for_each(|index| self.send(index, Step::Close(epoch)))
     }
 
-    fn send(&self, worker: usize, step: Step) -> Result<(), WorkerError> {
-        let sender = self.steps.get(worker).ok_or_else(|| WorkerError(format!("there is no worker {worker}")))?;
-        sender.send(step).map_err(|_| WorkerError("a worker thread has ended".to_owned()))
-    }
-
-    /// Where each worker's share of each closed epoch comes out.
-    pub fn outputs(&self) -> Receiver<(Epoch, Outputs)> {
+    fn outputs(&self) -> Receiver<(Epoch, Outputs)> {
         self.outputs.clone()
     }
 
-    /// Ends the workers once they are through with all that was closed, and waits for them.
-    pub fn stop(self) {
+    fn stop(self) {
         drop(self.steps);
         drop(self.outputs);
         drop(self.threads);
@@ -126,32 +140,19 @@ impl Workers {
 }
 
 fn run(
-    worker: &mut timely::worker::Worker,
+    worker: &mut Worker,
     steps: &Receiver<Step>,
     output: &Sender<(Epoch, Outputs)>,
     plan: Arc<Plan>,
     rules: Arc<Rules>,
 ) {
-    let probe = ProbeHandle::new();
-    let pending: Rc<RefCell<Outputs>> = Rc::default();
-    let mut inputs = worker.dataflow::<Epoch, _, _>(|scope| {
-        let (inputs, outputs) = tributary_dataflows::build(scope, plan, rules);
-        let pending = pending.clone();
-        outputs
-            .inspect_batch(move |_epoch, batch| {
-                pending.borrow_mut().extend(batch.iter().map(|(output, _epoch, times)| (output.clone(), *times)));
-            })
-            .probe_with(&probe);
-        inputs
-    });
+    let mut share = Share::build(worker, plan, rules);
     // Ends when the driver drops its side.
     while let Ok(step) = steps.recv() {
         match step {
-            Step::Feed(feed) => take_in(&mut inputs, feed),
+            Step::Feed(feed) => share.take_in(feed),
             Step::Close(epoch) => {
-                inputs.advance_to(epoch + 1);
-                worker.step_while(|| probe.less_than(&(epoch + 1)));
-                if output.send((epoch, pending.take())).is_err() {
+                if output.send((epoch, share.close(worker, epoch))).is_err() {
                     break;
                 }
             }
@@ -159,16 +160,49 @@ fn run(
     }
 }
 
-fn take_in(inputs: &mut Inputs, feed: Feed) {
-    fn all<D: differential_dataflow::Data, R: differential_dataflow::difference::Semigroup + 'static>(
-        input: &mut InputSession<Epoch, D, R>,
-        changes: Vec<(D, R)>,
-    ) {
-        changes.into_iter().for_each(|(data, times)| input.update(data, times));
+/// The dataflow as one worker has it.
+pub(super) struct Share {
+    inputs: Inputs,
+    probe: ProbeHandle<Epoch>,
+    pending: Rc<RefCell<Outputs>>,
+}
+
+impl Share {
+    pub(super) fn build(worker: &mut Worker, plan: Arc<Plan>, rules: Arc<Rules>) -> Self {
+        let probe = ProbeHandle::new();
+        let pending: Rc<RefCell<Outputs>> = Rc::default();
+        let inputs = worker.dataflow::<Epoch, _, _>(|scope| {
+            let (inputs, outputs) = tributary_dataflows::build(scope, plan, rules);
+            let pending = pending.clone();
+            outputs
+                .inspect_batch(move |_epoch, batch| {
+                    pending.borrow_mut().extend(batch.iter().map(|(output, _epoch, times)| (output.clone(), *times)));
+                })
+                .probe_with(&probe);
+            inputs
+        });
+        Self { inputs, probe, pending }
     }
-    feed.tick.into_iter().for_each(|tick| inputs.tick(tick));
-    all(&mut inputs.evidence, feed.evidence);
-    all(&mut inputs.facts, feed.facts);
-    all(&mut inputs.belongs, feed.belongs);
-    all(&mut inputs.groups, feed.groups);
+
+    pub(super) fn take_in(&mut self, feed: Feed) {
+        fn all<D: differential_dataflow::Data, R: differential_dataflow::difference::Semigroup + 'static>(
+            input: &mut InputSession<Epoch, D, R>,
+            changes: Vec<(D, R)>,
+        ) {
+            changes.into_iter().for_each(|(data, times)| input.update(data, times));
+        }
+        let Self { inputs, .. } = self;
+        feed.tick.into_iter().for_each(|tick| inputs.tick(tick));
+        all(&mut inputs.evidence, feed.evidence);
+        all(&mut inputs.facts, feed.facts);
+        all(&mut inputs.belongs, feed.belongs);
+        all(&mut inputs.groups, feed.groups);
+    }
+
+    /// Computes the open epoch, and gives what this worker says of it.
+    pub(super) fn close(&mut self, worker: &mut Worker, epoch: Epoch) -> Outputs {
+        self.inputs.advance_to(epoch + 1);
+        worker.step_while(|| self.probe.less_than(&(epoch + 1)));
+        self.pending.take()
+    }
 }

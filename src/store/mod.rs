@@ -42,6 +42,9 @@ pub enum StoreError {
     /// RocksDB says so: disk full, damage, a lock held by another process.
     #[error("state: {0}")]
     RocksDb(#[from] rocksdb::Error),
+    /// The disk says so.
+    #[error("state: {0}")]
+    Io(#[from] std::io::Error),
     /// A stored value cannot be read.
     #[error("state, table {table}: {source}")]
     Codec {
@@ -68,9 +71,13 @@ pub struct StoreOptions {
     pub rejected_retention_ms: i64,
 }
 
+/// Learns each write before it is made, and whether it is to be durable on return; may refuse it.
+pub type Tap = Arc<dyn Fn(&[u8], bool) -> std::io::Result<()> + Send + Sync>;
+
 /// The open state.
 pub struct Store {
     db: DB,
+    tap: Option<Tap>,
     /// The committed clock, by which compaction drops what is past its age.
     clock: Arc<AtomicI64>,
     options: StoreOptions,
@@ -79,6 +86,13 @@ pub struct Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Store at {}", self.db.path().display())
+    }
+}
+
+impl StoreError {
+    /// Whether it is the disk's fault, which may pass: it may be full only for a while.
+    pub fn is_of_disk(&self) -> bool {
+        matches!(self, Self::RocksDb(_) | Self::Io(_))
     }
 }
 
@@ -99,9 +113,35 @@ impl Store {
         Self::open_as(dir, options, true)
     }
 
-    fn open_as(dir: &Path, options: StoreOptions, read_only: bool) -> Result<Self, StoreError> {
-        let clock = Arc::new(AtomicI64::new(Millis::MIN));
+    /// A state in memory, made of the writes of an earlier one in their order; a tap learns each further one. What a disk
+    /// has kept of them is for the caller to say: simulations lose power, and lose writes, in ways that disks do.
+    ///
+    /// # Errors
+    /// If a write is none of an earlier state.
+    pub fn simulated(writes: &[Vec<u8>], options: StoreOptions, tap: Tap) -> Result<Self, StoreError> {
+        let env = rocksdb::Env::mem_env()?;
         let mut db_options = Options::default();
+        db_options.set_env(&env);
+        let store = Self::open_with(db_options, Path::new("/simulated"), options, false)?;
+        for write in writes {
+            store.db.write(WriteBatch::from_data(write))?;
+        }
+        let clock = store.view().meta()?.map_or(Millis::MIN, |meta| meta.clock);
+        store.clock.store(clock, Ordering::Relaxed);
+        Ok(Self { tap: Some(tap), ..store })
+    }
+
+    fn open_as(dir: &Path, options: StoreOptions, read_only: bool) -> Result<Self, StoreError> {
+        Self::open_with(Options::default(), dir, options, read_only)
+    }
+
+    fn open_with(
+        mut db_options: Options,
+        dir: &Path,
+        options: StoreOptions,
+        read_only: bool,
+    ) -> Result<Self, StoreError> {
+        let clock = Arc::new(AtomicI64::new(Millis::MIN));
         db_options.create_if_missing(!read_only);
         db_options.create_missing_column_families(!read_only);
         db_options.set_max_total_wal_size(512 << 20);
@@ -114,7 +154,7 @@ impl Store {
             true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
             false => DB::open_cf_descriptors(&db_options, dir, families)?,
         };
-        let store = Self { db, clock, options };
+        let store = Self { db, tap: None, clock, options };
         if let Some(meta) = store.view().meta()? {
             store.clock.store(meta.clock, Ordering::Relaxed);
         }
@@ -138,6 +178,7 @@ impl Store {
     pub fn write(&self, batch: Batch<'_>, sync: bool) -> Result<(), StoreError> {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
+        self.tap.as_ref().map_or(Ok(()), |tap| tap(batch.batch.data(), sync))?;
         self.db.write_opt(batch.batch, &options)?;
         if let Some(clock) = batch.clock {
             self.clock.store(clock, Ordering::Relaxed);

@@ -1,15 +1,14 @@
-//! A Kafka topic, written exactly once.
+//! A Kafka topic, written exactly once, by [transactions](super::transactions).
 //!
-//! Messages go out in transactions, and with each goes a progress record: the outbox number after its last message,
-//! committed as a consumer group's offset in the same transaction. After a crash the committed progress says what is
-//! already there; it is never sent again. The names of the transaction and of the group hold the state's own random
-//! id, so that a fresh state never takes an old one's progress for its own, and a second process on a copied state is
-//! fenced by the broker.
+//! The progress record is a consumer group's offset. The names of the transaction and of the group hold the state's own
+//! random id, so that a fresh state never takes an old one's progress for its own, and a second process on a copied
+//! state is fenced by the broker.
 //!
 //! Bound: brokers forget the offsets of a group that was idle for `offsets.retention.minutes` (7 days by default).
 //! Progress matters only between a transaction and the outbox's own note of it, so a repeat takes a crash in that moment
 //! and a pause of a week after it.
 
+use super::transactions::{Carrier, Topic};
 use super::{Message, Observer, Outbox, OutboxError, Wake};
 use crate::log::{KafkaConfig, LogError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -23,8 +22,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tributary_model::Millis;
 
-/// Messages in one transaction.
-const BATCH: usize = 1_000;
 /// How long the broker may take for each step of a transaction.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait after a failure, growing up to the longest.
@@ -73,7 +70,8 @@ enum DeliveryError {
 }
 
 /// A producer that owns the transaction's name, and the group that progress is kept with.
-struct Connection {
+struct Connection<'a> {
+    topic: &'a str,
     producer: ThreadedProducer<DefaultProducerContext>,
     consumer: BaseConsumer,
 }
@@ -108,17 +106,23 @@ impl KafkaDelivery {
         pause: &mut Duration,
     ) -> Result<(), DeliveryError> {
         let connection = self.connect()?;
+        let carrier = Carrier {
+            destination: &self.target.destination,
+            outbox: &*self.outbox,
+            observer: &*self.observer,
+            clock: self.clock,
+        };
+        carrier.settle(&connection)?;
         loop {
             wake.mark_unchanged();
-            let messages = self.outbox.pending(&self.target.destination, None, BATCH)?;
-            if !messages.is_empty() {
-                self.send(&connection, &messages)?;
+            let carried = carrier.carry(&connection)?;
+            if carried > 0 {
                 *pause = FIRST_PAUSE;
             }
             if end.is_cancelled() {
                 return Ok(());
             }
-            if messages.is_empty() {
+            if carried == 0 {
                 let changed = runtime.block_on(async {
                     tokio::select! {
                         changed = wake.changed() => changed.is_ok(),
@@ -136,9 +140,9 @@ impl KafkaDelivery {
         format!("tributary-{}-{}", self.target.state_id, self.target.destination)
     }
 
-    /// Takes over the transaction's name, and settles what an earlier run has sent.
-    fn connect(&self) -> Result<Connection, DeliveryError> {
-        let KafkaTarget { kafka, destination, .. } = &self.target;
+    /// Takes over the transaction's name, and ends what a crashed run has left open.
+    fn connect(&self) -> Result<Connection<'_>, DeliveryError> {
+        let KafkaTarget { kafka, .. } = &self.target;
         kafka.create_topic()?;
         let name = self.name();
         let fixed = [
@@ -149,85 +153,63 @@ impl KafkaDelivery {
         ];
         let defaults = [("compression.type", "lz4"), ("partitioner", "murmur2_random"), ("linger.ms", "1")];
         let producer: ThreadedProducer<DefaultProducerContext> = kafka.client(&defaults, &fixed).create()?;
-        // Ends what a crashed run has left open: after this, the progress says exactly what is there.
+        // After this, the progress says exactly what is there.
         producer.init_transactions(STEP_TIMEOUT)?;
         let fixed = [("group.id", name.as_str()), ("enable.auto.commit", "false")];
         let consumer = kafka.client(&[], &fixed).create()?;
-        let connection = Connection { producer, consumer };
-        if let Some(last) = self.progress(&connection)?.and_then(|next| next.checked_sub(1)) {
-            self.outbox.delivered_through(destination, last, (self.clock)())?;
-        }
-        Ok(connection)
+        Ok(Connection { topic: &kafka.topic, producer, consumer })
     }
+}
 
-    /// The outbox number after the last message that a committed transaction has sent.
-    fn progress(&self, connection: &Connection) -> Result<Option<u64>, DeliveryError> {
+impl Topic for Connection<'_> {
+    type Error = DeliveryError;
+
+    fn progress(&self) -> Result<Option<u64>, DeliveryError> {
         let mut asked = TopicPartitionList::new();
-        asked.add_partition(&self.target.kafka.topic, 0);
-        let committed = connection.consumer.committed_offsets(asked, STEP_TIMEOUT)?;
-        let found = committed.find_partition(&self.target.kafka.topic, 0);
+        asked.add_partition(self.topic, 0);
+        let committed = self.consumer.committed_offsets(asked, STEP_TIMEOUT)?;
+        let found = committed.find_partition(self.topic, 0);
         Ok(match found.map(|partition| partition.offset()) {
             Some(Offset::Offset(next)) => u64::try_from(next).ok(),
             _ => None,
         })
     }
 
-    /// Sends messages and the progress after them in one transaction, and then settles them.
-    fn send(&self, connection: &Connection, messages: &[Message]) -> Result<(), DeliveryError> {
-        let Some(last) = messages.last() else { return Ok(()) };
-        let KafkaTarget { kafka, destination, .. } = &self.target;
-        let producer = &connection.producer;
-        self.observer.in_flight(destination, messages.len());
-        producer.begin_transaction()?;
-        let mut dead = Vec::new();
-        for message in messages {
-            match self.produce(producer, message) {
+    fn publish(&self, messages: &[Message], next: u64) -> Result<Vec<(usize, String)>, DeliveryError> {
+        self.producer.begin_transaction()?;
+        let mut refused = Vec::new();
+        for (place, message) in messages.iter().enumerate() {
+            match self.produce(message) {
                 Ok(()) => {}
                 Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    dead.push((message, error.to_string()));
+                    refused.push((place, error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         let mut progress = TopicPartitionList::new();
-        let next = i64::try_from(last.sequence + 1).unwrap_or(i64::MAX);
-        progress.add_partition_offset(&kafka.topic, 0, Offset::Offset(next))?;
-        let group = connection.consumer.group_metadata().ok_or(DeliveryError::NoGroup)?;
-        producer.send_offsets_to_transaction(&progress, &group, STEP_TIMEOUT)?;
+        progress.add_partition_offset(self.topic, 0, Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX)))?;
+        let group = self.consumer.group_metadata().ok_or(DeliveryError::NoGroup)?;
+        self.producer.send_offsets_to_transaction(&progress, &group, STEP_TIMEOUT)?;
         // Waits for all messages first; if one was not taken, nothing is committed.
-        producer.commit_transaction(STEP_TIMEOUT)?;
-
-        let now = (self.clock)();
-        for (message, reason) in &dead {
-            self.outbox.dead(message, reason, now)?;
-            self.note(message, "dead", now);
-        }
-        self.outbox.delivered_through(destination, last.sequence, now)?;
-        let is_dead = |message: &Message| dead.iter().any(|(dead, _)| dead.sequence == message.sequence);
-        messages.iter().filter(|message| !is_dead(message)).for_each(|message| self.note(message, "delivered", now));
-        self.observer.in_flight(destination, 0);
-        Ok(())
+        self.producer.commit_transaction(STEP_TIMEOUT)?;
+        Ok(refused)
     }
+}
 
-    fn note(&self, message: &Message, outcome: &'static str, now: Millis) {
-        let since = Duration::from_millis(u64::try_from(now.saturating_sub(message.created_at)).unwrap_or(0));
-        self.observer.attempted(&self.target.destination, outcome, since);
-    }
-
-    fn produce(
-        &self,
-        producer: &ThreadedProducer<DefaultProducerContext>,
-        message: &Message,
-    ) -> Result<(), KafkaError> {
+impl Connection<'_> {
+    fn produce(&self, message: &Message) -> Result<(), KafkaError> {
         let key = message.profile.to_string();
         loop {
             let headers = OwnedHeaders::new()
                 .insert(Header { key: "id", value: Some(&message.id) })
                 .insert(Header { key: "trigger", value: Some(&message.trigger) });
-            let record = BaseRecord::to(&self.target.kafka.topic).key(&key).payload(&message.body[..]).headers(headers);
-            match producer.send(record) {
+            let record = BaseRecord::to(self.topic).key(&key).payload(&message.body[..]).headers(headers);
+            match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.flush(STEP_TIMEOUT)?,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.producer.flush(STEP_TIMEOUT)?;
+                }
                 Err((error, _)) => return Err(error),
             }
         }

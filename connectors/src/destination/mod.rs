@@ -8,9 +8,11 @@ mod backoff;
 mod lanes;
 mod delivery;
 pub mod webhook;
+mod transactions;
 pub mod kafka;
 
 pub use delivery::{Delivery, Target, Wake};
 pub use kafka::{KafkaDelivery, KafkaTarget};
 pub use message::{Message, NullObserver, Observer, Outbox, OutboxError, Outcome};
+pub use transactions::{Carrier, Topic};
 pub use webhook::{Webhook, WebhookError};
