@@ -6,6 +6,7 @@ use crate::config::{Configuration, LogKind, ServerConfig};
 use crate::definitions::Definer;
 use crate::engine::suggestions::Suggestions;
 use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, clock, wall_clock};
+use crate::front::{self, Bounds};
 use crate::store::{Store, StoreOptions};
 use crate::telemetry;
 use anyhow::Context;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tributary_connectors::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, KafkaSource, Log, OnTruncated};
+use tributary_connectors::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, KafkaSource, Log};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
 
@@ -35,7 +36,7 @@ pub struct Server {
     dispatchers: Dispatchers,
     log: Arc<dyn Log>,
     stop_http: CancellationToken,
-    http: JoinHandle<std::io::Result<()>>,
+    http: JoinHandle<()>,
     suggesting: Option<JoinHandle<()>>,
 }
 
@@ -70,6 +71,7 @@ impl Server {
         };
         let definer = Arc::new(definer);
 
+        let next_at_start = store.view().meta()?.unwrap_or_default().next_message;
         let engine = Engine::start(EngineParts {
             store: store.clone(),
             sources,
@@ -89,8 +91,9 @@ impl Server {
                 dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
             },
         })?;
+        let kafka = &config.log.kafka;
         let dispatchers =
-            Dispatchers::start(&definitions, &config.log.kafka, &store, engine.committed(), LAST_DELIVERIES)?;
+            Dispatchers::start(&definitions, kafka, &store, next_at_start, engine.committed(), LAST_DELIVERIES)?;
 
         let stop_http = CancellationToken::new();
         let suggestions = definitions.identity.suggestions.clone();
@@ -115,10 +118,14 @@ impl Server {
             shutdown: stop_http.clone(),
         });
         let stopped = stop_http.clone();
-        let http = tokio::spawn(async move {
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(listener, service).with_graceful_shutdown(async move { stopped.cancelled().await }).await
-        });
+        let bounds = Bounds {
+            connections: config.http.max_connections,
+            first: config.http.request_timeout,
+            idle: config.http.idle_timeout,
+            drain: DRAIN,
+        };
+        let bounds = bounds.within_files();
+        let http = tokio::spawn(front::serve(listener, router, bounds, stopped));
         Ok(Self { addr, engine, dispatchers, log, stop_http, http, suggesting })
     }
 
@@ -145,10 +152,8 @@ impl Server {
     /// Stops: no more requests, the last epoch committed, deliveries finished or kept, all on disk.
     pub async fn stop(self) {
         self.stop_http.cancel();
-        let abort = self.http.abort_handle();
-        if tokio::time::timeout(DRAIN, self.http).await.is_err() {
-            tracing::warn!("some requests did not end in time and were cut off");
-            abort.abort();
+        if self.http.await.is_err() {
+            tracing::error!("the HTTP server did not stop cleanly");
         }
         if let Some(suggesting) = self.suggesting
             && tokio::time::timeout(DRAIN, suggesting).await.is_err()
@@ -213,7 +218,8 @@ fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
     let mut sources = vec![Source { stream: LOG_STREAM.to_owned(), log: log.clone() }];
     for source in &config.sources {
         let servers = source.bootstrap_servers.clone().or_else(|| config.log.kafka.bootstrap_servers.clone());
-        let kafka = kafka_config(config, source.topic.clone(), servers.unwrap_or_default());
+        let mut kafka = kafka_config(config, source.topic.clone(), servers.unwrap_or_default());
+        kafka.on_truncated = source.on_truncated.unwrap_or(kafka.on_truncated);
         let opened = KafkaSource::open(kafka).with_context(|| format!("cannot read topic {}", source.topic))?;
         sources.push(Source { stream: format!("kafka:{}", source.name), log: Arc::new(opened) });
     }
@@ -263,7 +269,7 @@ fn kafka_config(config: &ServerConfig, topic: String, bootstrap_servers: String)
         topic,
         partitions: config.log.kafka.partitions,
         properties: properties.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        on_truncated: OnTruncated::Stop,
+        on_truncated: config.log.kafka.on_truncated,
     }
 }
 

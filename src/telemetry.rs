@@ -21,6 +21,8 @@ const EPOCHS: &str = "tributary_epochs_total";
 const FIRED: &str = "tributary_triggers_fired_total";
 const CHANGES: &str = "tributary_dataflow_changes_total";
 const LAG: &str = "tributary_log_lag_records";
+const CONNECTIONS: &str = "tributary_http_connections";
+const SOURCE_UP: &str = "tributary_source_up";
 const EPOCH: &str = "tributary_epoch";
 const PREPARE_SECONDS: &str = "tributary_prepare_seconds";
 const COMMIT_SECONDS: &str = "tributary_commit_seconds";
@@ -72,6 +74,8 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_gauge!(VALUES_MAX, "The most values that are kept of one identifier for all definitions.");
     describe_gauge!(REDEFINED, "How much of a stage of changing definitions is done; 1 while none change.");
     describe_gauge!(LAG, "Records of a stream that are not read yet.");
+    describe_gauge!(CONNECTIONS, "Connections open.");
+    describe_gauge!(SOURCE_UP, "1 while a stream can be read.");
     describe_gauge!(EPOCH, "The last committed epoch.");
     describe_histogram!(PREPARE_SECONDS, Unit::Seconds, "Time to make base facts of an epoch's events.");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time to write an epoch.");
@@ -174,6 +178,16 @@ pub fn fired(trigger: &str) {
 /// How far behind a stream's end the engine is.
 pub fn lag(stream: &str, records: i64) {
     gauge!(LAG, "stream" => stream.to_owned()).set(records as f64);
+}
+
+/// So many connections are open.
+pub fn connections(open: usize) {
+    gauge!(CONNECTIONS).set(open as f64);
+}
+
+/// Whether a stream can be read.
+pub fn source_up(stream: &str, is_up: bool) {
+    gauge!(SOURCE_UP, "stream" => stream.to_owned()).set(f64::from(u8::from(is_up)));
 }
 
 /// An HTTP request was answered.

@@ -36,7 +36,8 @@ pub struct Dispatchers {
 }
 
 impl Dispatchers {
-    /// Starts a dispatcher for each destination, woken by each commit that has something to send.
+    /// Starts a dispatcher for each destination, woken by each commit that has something to send. The outbox had given all
+    /// numbers before `next_at_start` when the process started.
     ///
     /// # Errors
     /// If a destination cannot be set up; the message names it.
@@ -44,6 +45,7 @@ impl Dispatchers {
         definitions: &Definitions,
         kafka: &Kafka,
         store: &Arc<Store>,
+        next_at_start: u64,
         committed: watch::Receiver<Committed>,
         last_deliveries: Duration,
     ) -> anyhow::Result<Self> {
@@ -85,7 +87,8 @@ impl Dispatchers {
                         state_id: state_id.clone(),
                     };
                     let outbox = outbox.clone();
-                    let delivery = KafkaDelivery { target, outbox, observer: Arc::new(Metrics), clock: clock::now };
+                    let observer = Arc::new(Metrics);
+                    let delivery = KafkaDelivery { target, outbox, next_at_start, observer, clock: clock::now };
                     let (wake, end, runtime) = (wake.clone(), end.clone(), tokio::runtime::Handle::current());
                     tokio::task::spawn_blocking(move || delivery.run(&runtime, wake, &end))
                 }

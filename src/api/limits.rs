@@ -30,7 +30,7 @@ pub struct Room {
 #[derive(Debug)]
 pub struct Place {
     _request: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    _bytes: Held,
 }
 
 impl Room {
@@ -44,33 +44,51 @@ impl Room {
         Self { requests: semaphore(requests), bytes: semaphore(bytes) }
     }
 
-    /// Takes a place for a request whose body is at most `limit` bytes long once it is unpacked.
+    /// Takes a place for a request whose body is there.
     ///
     /// # Errors
     /// 429 if there is none.
-    pub fn enter(&self, headers: &HeaderMap, limit: usize) -> Result<Place, ApiError> {
-        let full =
-            |what| ApiError::too_many("too_many_requests", format!("too many {what} are under way; send again later"));
+    pub fn enter(&self, bytes: Held) -> Result<Place, ApiError> {
         let request = self.requests.clone().try_acquire_owned().map_err(|_| full("requests"))?;
-        // A packed body, or one that does not say how long it is, may become as long as it may be.
-        let bytes = if is_packed(headers) { limit } else { length(headers).unwrap_or(limit).min(limit) };
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| full("bytes"))?;
         Ok(Place { _request: request, _bytes: bytes })
+    }
+
+    /// Reads a body as [`read_body`] does, and holds room for its bytes as they come: whoever sends nothing holds none.
+    ///
+    /// # Errors
+    /// Those of [`read_body`]; 429 if there is no room.
+    pub async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+        within: Duration,
+    ) -> Result<(Bytes, Held), ApiError> {
+        let mut held = Held(self.bytes.clone().try_acquire_many_owned(0).ok());
+        let mut hold = |bytes: usize| {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let more = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| full("bytes").and_close())?;
+            match &mut held.0 {
+                Some(held) => held.merge(more),
+                none => *none = Some(more),
+            }
+            Ok(())
+        };
+        let body = read_holding(headers, body, limit, within, &mut hold).await?;
+        Ok((body, held))
     }
 }
 
-/// What the client says of the body's length.
-fn length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// Room for bytes, until it is dropped.
+#[derive(Debug)]
+pub struct Held(Option<OwnedSemaphorePermit>);
+
+fn full(what: &str) -> ApiError {
+    ApiError::too_many("too_many_requests", format!("too many {what} are under way; send again later"))
 }
 
 fn encoding(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?")).trim()
-}
-
-fn is_packed(headers: &HeaderMap) -> bool {
-    !matches!(encoding(headers), "" | "identity")
 }
 
 /// Reads a body of at most `limit` bytes, packed or not, and unpacks it.
@@ -79,25 +97,46 @@ fn is_packed(headers: &HeaderMap) -> bool {
 /// 413 if it is longer, packed or unpacked; 408 if it does not come within the time; 415 if it is packed by anything but
 /// gzip; 400 if it is no gzip or ends early.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize, within: Duration) -> Result<Bytes, ApiError> {
+    read_holding(headers, body, limit, within, &mut |_| Ok(())).await
+}
+
+/// Reads a body; `hold` is told of bytes before they are kept, and may refuse them.
+async fn read_holding(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    within: Duration,
+    hold: &mut (impl FnMut(usize) -> Result<(), ApiError> + Send),
+) -> Result<Bytes, ApiError> {
     let is_gzip = match encoding(headers).to_ascii_lowercase().as_str() {
         "" | "identity" => false,
         "gzip" | "x-gzip" => true,
         _ => return Err(ApiError::unsupported("unknown_encoding", "send the body as it is, or gzipped").and_close()),
     };
-    let read = tokio::time::timeout(within, collect(body.into_data_stream(), limit)).await;
+    let read = tokio::time::timeout(within, collect(body.into_data_stream(), limit, hold)).await;
     let read = read.unwrap_or_else(|_| Err(ApiError::too_slow("too_slow", "the body did not arrive in time")))?;
-    if is_gzip { unpack(&read, limit) } else { Ok(read) }
+    if !is_gzip {
+        return Ok(read);
+    }
+    // It may become as long as it may be.
+    hold(limit)?;
+    unpack(&read, limit)
 }
 
 fn too_large(limit: usize) -> ApiError {
     ApiError::too_large("too_large", format!("the body is longer than the {limit} bytes that are taken"))
 }
 
-async fn collect(mut body: BodyDataStream, limit: usize) -> Result<Bytes, ApiError> {
+async fn collect(
+    mut body: BodyDataStream,
+    limit: usize,
+    hold: &mut impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
     let cut_off = |_| ApiError::bad_request("cut_off", "the body ended early").and_close();
     // Nearly every body comes in one piece, which is kept as it is.
     let first = body.next().await.transpose().map_err(cut_off)?.unwrap_or_default();
     let mut length = first.len();
+    hold(length.min(limit))?;
     let mut whole = BytesMut::new();
     let mut only = Some(first);
     while let Some(piece) = body.next().await.transpose().map_err(cut_off)? {
@@ -109,6 +148,7 @@ async fn collect(mut body: BodyDataStream, limit: usize) -> Result<Bytes, ApiErr
             (whole, only) = (BytesMut::new(), None);
             continue;
         }
+        hold(piece.len())?;
         if let Some(first) = only.take() {
             whole.extend_from_slice(&first);
         }
@@ -204,23 +244,40 @@ mod tests {
         assert_eq!(read_within(Duration::ZERO, "", body).await, Err(408));
     }
 
-    #[test]
-    fn a_full_room_takes_nobody_until_somebody_leaves() {
-        let status = |room: &Room, headers: &HeaderMap| {
-            room.enter(headers, LIMIT).map_or_else(|error| error.status().as_u16(), |_place| 200)
-        };
-        let none = HeaderMap::new();
+    #[tokio::test]
+    async fn a_full_room_takes_nobody_until_somebody_leaves() {
+        async fn enter(room: &Room, bytes: usize) -> Result<Place, u16> {
+            let within = Duration::from_secs(5);
+            let read = room.read(&HeaderMap::new(), vec![b'x'; bytes].into(), LIMIT, within).await;
+            let entered = read.and_then(|(body, held)| {
+                assert_eq!(body.len(), bytes);
+                room.enter(held)
+            });
+            entered.map_err(|error| error.status().as_u16())
+        }
         let room = Room::new(1);
-        let place = room.enter(&none, LIMIT).unwrap();
-        assert_eq!(status(&room, &none), 429);
+        let place = enter(&room, 7).await.unwrap();
+        assert_eq!(enter(&room, 7).await.unwrap_err(), 429);
         drop(place);
-        assert_eq!(status(&room, &none), 200);
+        enter(&room, 7).await.unwrap();
 
-        // Two bodies whose length is not known fill it; one more small one still finds room.
         let room = Room::with_bytes(100, 2 * LIMIT + 10);
-        let _places = [room.enter(&none, LIMIT).unwrap(), room.enter(&none, LIMIT).unwrap()];
-        assert_eq!(status(&room, &none), 429);
-        assert_eq!(status(&room, &headers(header::CONTENT_LENGTH, "10")), 200);
-        assert_eq!(status(&room, &headers(header::CONTENT_LENGTH, "11")), 429);
+        let _places = [enter(&room, LIMIT).await.unwrap(), enter(&room, LIMIT).await.unwrap()];
+        assert_eq!(enter(&room, 11).await.unwrap_err(), 429);
+        enter(&room, 10).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_nothing_takes_no_room() {
+        let room = Room::with_bytes(1, LIMIT);
+        let silent = || Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>());
+        let headers = HeaderMap::new();
+        let mut waiting: Vec<_> =
+            (0..100).map(|_| Box::pin(room.read(&headers, silent(), LIMIT, Duration::from_secs(60)))).collect();
+        for one in &mut waiting {
+            assert!(tokio::time::timeout(Duration::ZERO, one).await.is_err(), "it is waited for");
+        }
+        let (_, held) = room.read(&headers, vec![b'x'; LIMIT].into(), LIMIT, Duration::from_secs(5)).await.unwrap();
+        room.enter(held).unwrap();
     }
 }

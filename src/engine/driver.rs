@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::epoch::{Arrived, Prepared, Work};
 use super::hydrate::{HydrateError, hydrate};
 use super::intake::Intake;
+use super::readers::Readers;
 use super::redefine::{RedefineError, Redefining, Turn};
 use super::statements::MadeAt;
 use super::status::Committed;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tributary_connectors::log::{Entry, Log, LogError, LogReader};
+use tributary_connectors::log::{Entry, Log, LogError};
 use tributary_connectors::process::{Processor, STATEMENTS, Statement};
 use tributary_dataflows::identity::Rules;
 use tributary_model::{Epoch, MessageId, Millis, Position};
@@ -121,8 +122,8 @@ pub struct Driver<D> {
     pub meta: Meta,
     /// Takes over definitions that change.
     pub(super) redefining: Redefining,
-    /// How far each source is read, with its name.
-    pub(super) readers: Vec<(String, Box<dyn LogReader>)>,
+    /// How far each source is read.
+    pub(super) readers: Readers,
     /// What the last closed epoch covers.
     pub(super) positions: BTreeMap<String, Position>,
     pub(super) timers: Timers,
@@ -176,10 +177,7 @@ impl<D: Dataflow> Driver<D> {
         let identifiers = hydrate(&self.store, &self.processor, &plan, &self.rules, &self.dataflow, self.meta.clock)?;
         self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
         tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
-        for source in &self.sources {
-            let from = self.meta.positions.get(&source.stream).cloned().unwrap_or_default();
-            self.readers.push((source.stream.clone(), source.log.reader(&from)?));
-        }
+        self.readers = Readers::open(&self.sources, &self.meta.positions)?;
         self.positions.clone_from(&self.meta.positions);
         self.last = (self.meta.epoch, self.meta.clock);
         Ok(())
@@ -198,7 +196,7 @@ impl<D: Dataflow> Driver<D> {
         let mut entries = std::mem::take(&mut self.held);
         let mut step = Step::Done;
         if entries.is_empty() {
-            step = self.read(&mut entries, next_timer)?;
+            (entries, step) = self.read(next_timer)?;
         }
         let (epoch, now) = (self.last.0 + 1, (self.clock)().max(self.last.1));
         // Statements are few, and look at more than what was touched lately: they find the store up to date.
@@ -234,32 +232,13 @@ impl<D: Dataflow> Driver<D> {
     }
 
     /// Reads what the logs have; waits a little where they have nothing.
-    fn read(
-        &mut self,
-        entries: &mut Vec<(usize, Entry)>,
-        next_timer: Option<Millis>,
-    ) -> Result<Step, EngineError> {
+    fn read(&mut self, next_timer: Option<Millis>) -> Result<(Vec<(usize, Entry)>, Step), EngineError> {
         let now = self.last.1.max((self.clock)());
         let until_timer = next_timer.map_or(Millis::MAX, |due| due.saturating_sub(now).max(0));
         let longest = if self.redefining.is_busy() { BUSY_WAIT } else { LONGEST_WAIT };
-        let wait = longest.min(Duration::from_millis(until_timer as u64)) / self.readers.len().max(1) as u32;
-        let mut step = Step::Done;
-        for (index, (stream, reader)) in self.readers.iter_mut().enumerate() {
-            let room = self.options.epoch_records.saturating_sub(entries.len());
-            let wait = if entries.is_empty() { wait } else { Duration::ZERO };
-            match reader.poll(room, wait) {
-                Ok(read) => entries.extend(read.into_iter().map(|entry| (index, entry))),
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, stream, "cannot read, trying again");
-                    step = Step::Waits(LONGEST_WAIT);
-                }
-                Err(error) => return Err(error.into()),
-            }
-            if let Some(lag) = reader.lag() {
-                telemetry::lag(stream, lag);
-            }
-        }
-        Ok(step)
+        let wait = longest.min(Duration::from_millis(until_timer as u64));
+        let (entries, failed) = self.readers.read(self.options.epoch_records, wait)?;
+        Ok((entries, if failed { Step::Waits(LONGEST_WAIT) } else { Step::Done }))
     }
 
     /// Makes base facts of what was read, and feeds what they change to the dataflow.

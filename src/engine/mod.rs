@@ -18,6 +18,7 @@ mod gather;
 pub mod redefine;
 pub mod hydrate;
 mod timers;
+mod readers;
 pub mod driver;
 pub mod lookup;
 pub mod explain;
@@ -226,7 +227,7 @@ fn assemble<D: Dataflow>(
         names: Arc::new(meta.sources.clone()),
         stop: stop.clone(),
         meta,
-        readers: Vec::new(),
+        readers: readers::Readers::default(),
         positions: BTreeMap::new(),
         last: (0, 0),
         awaited: 0,

@@ -50,7 +50,7 @@ impl Resolution {
 
     /// When the one begins that holds an instant.
     pub const fn begin(self, at: Millis) -> Millis {
-        at.div_euclid(self.length_ms()) * self.length_ms()
+        at.div_euclid(self.length_ms()).saturating_mul(self.length_ms())
     }
 }
 

@@ -15,11 +15,9 @@ pub(super) type Extra = (&'static str, &'static str, fn(&oracle::Profile) -> boo
 /// Segments that come and go. The second needs an aggregate that nothing else reads.
 pub(super) const EXTRA: [Extra; 2] = [
     ("repeat", "orders >= 2", |profile| profile.computed["orders"].as_u64().unwrap() >= 2),
-    (
-        "dear",
-        "max(properties.total) FILTER (WHERE event = 'Order Completed') > 300",
-        |profile| profile.computed["largest_order"].as_f64().is_some_and(|largest| largest > 300.0),
-    ),
+    ("dear", "max(properties.total) FILTER (WHERE event = 'Order Completed') > 300", |profile| {
+        profile.computed["largest_order"].as_f64().is_some_and(|largest| largest > 300.0)
+    }),
 ];
 
 /// Every profile, membership and count of a state as of some events; `Err` tells the first difference.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary::activation::outbox::StoreOutbox;
-use tributary_connectors::destination::{Message, Outbox, OutboxError, Topic};
+use tributary_connectors::destination::{Message, Outbox, OutboxError, Progress, Topic};
 
 fn json(message: &Message) -> Value {
     serde_json::from_slice(&message.body).unwrap()
@@ -15,7 +15,7 @@ fn json(message: &Message) -> Value {
 /// What of a topic outlives its clients.
 #[derive(Debug)]
 pub(super) struct SimTopic {
-    inside: RefCell<(Vec<Value>, Option<u64>, StdRng)>,
+    inside: RefCell<(Vec<Value>, Option<Progress>, StdRng)>,
     pub(super) troubled: bool,
     /// Messages are committed, and how far they go is not.
     pub(super) forgets_progress: bool,
@@ -45,12 +45,12 @@ impl SimTopic {
 impl Topic for SimTopic {
     type Error = Trouble;
 
-    fn progress(&self) -> Result<Option<u64>, Trouble> {
-        Ok(self.inside.borrow().1)
+    fn progress(&self) -> Result<Option<Progress>, Trouble> {
+        Ok(self.inside.borrow().1.clone())
     }
 
-    fn publish(&self, messages: &[Message], next: u64) -> Result<Vec<(usize, String)>, Trouble> {
-        let (there, progress, rng) = &mut *self.inside.borrow_mut();
+    fn publish(&self, messages: &[Message], progress: &Progress) -> Result<(), Trouble> {
+        let (there, noted, rng) = &mut *self.inside.borrow_mut();
         // Aborted; or committed, with and without an answer that says so.
         let fate = if self.troubled { rng.random_range(0..10) } else { 9 };
         if fate < 2 {
@@ -58,9 +58,13 @@ impl Topic for SimTopic {
         }
         there.extend(messages.iter().map(json));
         if !self.forgets_progress {
-            *progress = Some(next);
+            *noted = Some(progress.clone());
         }
-        if fate < 4 { Err(Trouble) } else { Ok(Vec::new()) }
+        if fate < 4 { Err(Trouble) } else { Ok(()) }
+    }
+
+    fn is_too_large(_: &Trouble) -> bool {
+        false
     }
 }
 

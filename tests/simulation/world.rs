@@ -4,29 +4,24 @@ use super::disk::Disk;
 use super::judge::{self, EXTRA, Extra};
 use super::log::SimLog;
 use super::receivers::{SimTopic, SimWebhook, Trouble};
+use super::shop::shop;
 use crate::support::compare;
 use crate::support::oracle;
-use crate::support::receiver::secret;
-use crate::support::traffic::{SHOP, Traffic, triggers};
+use crate::support::traffic::Traffic;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use std::collections::VecDeque;
-use std::fs;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
-use tempfile::TempDir;
-use tributary::activation::Messages;
 use tributary::activation::outbox::StoreOutbox;
-use tributary::config::{Loaded, Paths, Variables, load};
+use tributary::config::Loaded;
 use tributary::definitions::{Definer, Edit, Expects};
 use tributary::engine::stepped::Stepped;
 use tributary::engine::{DriverOptions, EngineParts, IntakeOptions, Source};
 use tributary::store::Store;
 use tributary::store::definitions::{Definition, Kind};
 use tributary_connectors::destination::{Carrier, NullObserver};
-use tributary_connectors::process::Processor;
-use tributary_dataflows::identity::Rules;
 use tributary_model::{Millis, Segment};
 
 /// Who breaks the word that the engine relies on.
@@ -51,45 +46,13 @@ const HOUR: Millis = 3_600_000;
 /// When the simulated world begins.
 const BEGIN: Millis = 1_780_000_000_000;
 
-/// What all worlds share, since it takes long to read and nobody changes it.
-struct Shop {
-    definitions: tributary_model::Definitions,
-    processor: Arc<Processor>,
-    rules: Arc<Rules>,
-    messages: Arc<Messages>,
-    program: tributary_dataflows::segments::Program,
-}
-
-fn shop() -> &'static Shop {
-    static SHOP_READ: OnceLock<Shop> = OnceLock::new();
-    SHOP_READ.get_or_init(|| {
-        let folder = TempDir::new().unwrap();
-        let path = |inside: &str| folder.path().join(inside);
-        fs::create_dir(path("definitions")).unwrap();
-        let out = "type: kafka, topic: out, bootstrap_servers: \"127.0.0.1:1\"".to_owned();
-        let hook = "type: webhook, url: \"http://127.0.0.1:1/\", secret: \"env:SECRET\", allow_private: true".to_owned();
-        let yaml = SHOP.to_owned() + &triggers(&[("out", out), ("hook", hook)]);
-        fs::write(path("definitions/shop.yaml"), yaml).unwrap();
-        fs::write(path("tributary.toml"), "").unwrap();
-        let paths = Paths { config: Some(path("tributary.toml")), definitions: Some(path("definitions")) };
-        let loaded = load(&paths, &Variables::from([("SECRET", secret().as_str())]));
-        let Loaded { definitions, program } = loaded.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).loaded;
-        Shop {
-            processor: Arc::new(Processor::new(&definitions.identity).unwrap()),
-            rules: Arc::new(Rules::new(&definitions.identity)),
-            messages: Arc::new(Messages::new(&definitions).unwrap()),
-            definitions,
-            program,
-        }
-    })
-}
-
 /// What runs until it is killed.
 struct Process {
     store: Arc<Store>,
     definer: Definer,
     engine: Stepped,
     outbox: Arc<StoreOutbox>,
+    next_at_start: u64,
     /// Whether the topic's progress is settled since the last trouble.
     is_settled: bool,
 }
@@ -104,6 +67,8 @@ pub(super) struct World {
     topic: SimTopic,
     webhook: SimWebhook,
     waiting: VecDeque<Vec<Value>>,
+    /// What clients were told that it is stored.
+    accepted: Vec<Value>,
     extra: [bool; EXTRA.len()],
     process: Option<Process>,
     /// What was done, for whoever looks at a failure, and to see that a seed does the same again.
@@ -151,6 +116,7 @@ impl World {
             topic,
             webhook,
             waiting,
+            accepted: Vec::new(),
             extra: [false; EXTRA.len()],
             process: None,
             steps: Vec::new(),
@@ -188,7 +154,12 @@ impl World {
         }
         self.drain("all of it")?;
         self.judge()?;
-        let fired = oracle::fired(&self.log.events(self.log.end()), self.now());
+        let events = self.log.events(self.log.end());
+        let there: BTreeSet<&str> = events.iter().map(|event| event["messageId"].as_str().unwrap()).collect();
+        if let Some(lost) = self.accepted.iter().find(|event| !there.contains(event["messageId"].as_str().unwrap())) {
+            return Err(format!("{lost} was accepted and is lost"));
+        }
+        let fired = oracle::fired(&events, self.now());
         compare::messages(&self.topic.messages(), &fired).map_err(|why| format!("topic: {why}"))?;
         compare::messages(&self.webhook.messages()?, &fired).map_err(|why| format!("webhook: {why}"))
     }
@@ -203,9 +174,9 @@ impl World {
             200..500 => self.drive()?,
             500..800 => self.commit()?,
             800..870 => self.carry(),
-            870..930 => self.deliver(),
-            930..950 => self.turn_clock(),
-            950..965 => self.redefine(),
+            870..925 => self.deliver(),
+            925..940 => self.turn_clock(),
+            940..965 => self.redefine(),
             965..975 => {
                 let writes = self.rng.random_range(1..4);
                 self.note(format!("{writes} writes fail"));
@@ -231,6 +202,8 @@ impl World {
         }
         if fate < 2 {
             self.waiting.push_front(batch);
+        } else {
+            self.accepted.extend(batch);
         }
     }
 
@@ -242,6 +215,7 @@ impl World {
         let definer = Definer::start(store.clone(), loaded, self.now()).map_err(|error| error.to_string())?;
         self.check_start(&store, &definer)?;
         let clock = self.clock.clone();
+        let next_at_start = store.view().meta().map_err(|error| error.to_string())?.unwrap_or_default().next_message;
         let engine = Stepped::start(EngineParts {
             store: store.clone(),
             sources: vec![Source { stream: "log".to_owned(), log: Arc::new(self.log.clone()) }],
@@ -257,7 +231,7 @@ impl World {
         });
         let engine = engine.map_err(|error| error.to_string())?;
         let outbox = Arc::new(StoreOutbox(store.clone()));
-        self.process = Some(Process { store, definer, engine, outbox, is_settled: false });
+        self.process = Some(Process { store, definer, engine, outbox, next_at_start, is_settled: false });
         Ok(())
     }
 
@@ -319,8 +293,7 @@ impl World {
 
     fn carry(&mut self) {
         let Some(process) = self.process.as_mut() else { return };
-        let carrier =
-            Carrier { destination: "out", outbox: &*process.outbox, observer: &NullObserver, clock: || BEGIN };
+        let mut carrier = Carrier::new("out", &*process.outbox, process.next_at_start, &NullObserver, || BEGIN);
         let carried = match process.is_settled {
             false => carrier.settle(&self.topic).map(|()| 0),
             true => carrier.carry(&self.topic),
@@ -352,7 +325,8 @@ impl World {
         let (name, condition, _) = EXTRA[which];
         let is_on = !self.extra[which];
         let Some(process) = self.process.as_mut() else { return };
-        let says = is_on.then(|| Definition::Segment(Segment { name: name.to_owned(), condition: condition.to_owned() }));
+        let says =
+            is_on.then(|| Definition::Segment(Segment { name: name.to_owned(), condition: condition.to_owned() }));
         let edit = Edit { name: (Kind::Segment, name.to_owned()), says, expects: Expects::Anything };
         let changed = process.definer.change(vec![edit], false, BEGIN).is_ok();
         if changed {

@@ -33,6 +33,7 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 pub(crate) struct Site {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 impl Site {
@@ -40,7 +41,7 @@ impl Site {
     pub(crate) fn new(definitions: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("tributary-e2e.").tempdir().unwrap();
         fs::create_dir(folder.path().join("definitions")).unwrap();
-        let site = Self { folder, variables: Vec::new() };
+        let site = Self { folder, variables: Vec::new(), open_files: None };
         site.define(definitions);
         site.configure("");
         let data = site.path("data").display().to_string();
@@ -54,6 +55,12 @@ impl Site {
     /// Sets a variable of the server's environment.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the server have so many files open.
+    pub(crate) fn with_open_files(mut self, files: u32) -> Self {
+        self.open_files = Some(files);
         self
     }
 
@@ -81,6 +88,21 @@ impl Site {
     /// A command of the program about this site, such as `check` or `identity plan`.
     pub(crate) fn command(&self, command: &str) -> Command {
         let mut program = program(&command.split(' ').collect::<Vec<_>>());
+        if let Some(files) = self.open_files {
+            let mut limited = Command::new("sh");
+            limited
+                .args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"])
+                .arg(PROGRAM)
+                .args(program.get_args());
+            for (name, value) in program.get_envs() {
+                match value {
+                    Some(value) => limited.env(name, value),
+                    None => limited.env_remove(name),
+                };
+            }
+            limited.stdin(Stdio::null());
+            program = limited;
+        }
         program.arg("--config").arg(self.path("tributary.toml"));
         program.arg("--definitions").arg(self.path("definitions"));
         program.envs(self.variables.iter().map(|(name, value)| (name, value))).current_dir(self.folder.path());

@@ -8,15 +8,19 @@
 //! Progress matters only between a transaction and the outbox's own note of it, so a repeat takes a crash in that moment
 //! and a pause of a week after it.
 
-use super::transactions::{Carrier, Topic};
+use super::transactions::{Carrier, Progress, Topic};
 use super::{Message, Observer, Outbox, OutboxError, Wake};
 use crate::log::{KafkaConfig, LogError};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +49,8 @@ pub struct KafkaDelivery {
     pub target: KafkaTarget,
     /// Where messages wait.
     pub outbox: Arc<dyn Outbox>,
+    /// The first number that the outbox had not given when the process started.
+    pub next_at_start: u64,
     /// Learns what happens.
     pub observer: Arc<dyn Observer>,
     /// What time it is.
@@ -67,13 +73,62 @@ enum DeliveryError {
     Outbox(#[from] OutboxError),
     #[error("the client gives no group metadata")]
     NoGroup,
+    #[error("the broker takes no messages of that size (max.message.bytes of the topic)")]
+    TooLarge,
+}
+
+impl DeliveryError {
+    /// Whether another client has taken over the transaction's name.
+    fn is_fenced(&self) -> bool {
+        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+        let Self::Kafka(error) = self else { return false };
+        matches!(error.rdkafka_error_code(), Some(Fenced | InvalidProducerEpoch | ProducerFenced))
+    }
+}
+
+/// Listens to the clients of a destination.
+struct Context {
+    destination: String,
+    /// A message was larger than the broker takes.
+    too_large: AtomicBool,
+}
+
+impl Context {
+    fn new(destination: &str) -> Self {
+        Self { destination: destination.to_owned(), too_large: AtomicBool::new(false) }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters comes back to the caller.
+        tracing::debug!(destination = self.destination, facility, "Kafka client: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(destination = self.destination, %error, "Kafka client: {reason}");
+    }
+}
+
+impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result
+            && error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+        {
+            self.too_large.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A producer that owns the transaction's name, and the group that progress is kept with.
 struct Connection<'a> {
     topic: &'a str,
-    producer: ThreadedProducer<DefaultProducerContext>,
-    consumer: BaseConsumer,
+    producer: ThreadedProducer<Context>,
+    consumer: BaseConsumer<Context>,
 }
 
 impl KafkaDelivery {
@@ -81,13 +136,27 @@ impl KafkaDelivery {
     ///
     /// A broker that is away is waited for; what fails is begun anew from the committed progress, since only that says
     /// whether a transaction whose end was not heard of had come to its end.
+    /// Where another client takes over the transaction's name, this one ends.
     pub fn run(self, runtime: &Handle, mut wake: Wake, end: &CancellationToken) {
+        let destination = &self.target.destination;
         let mut pause = FIRST_PAUSE;
+        let mut carrier = Carrier::new(destination, &*self.outbox, self.next_at_start, &*self.observer, self.clock);
         while !end.is_cancelled() {
-            let Err(error) = self.connect_and_send(runtime, &mut wake, end, &mut pause) else { return };
-            tracing::warn!(destination = self.target.destination, %error, "cannot deliver, trying again");
-            let destination = &self.target.destination;
+            let Err(error) = self.connect_and_send(runtime, &mut carrier, &mut wake, end, &mut pause) else { return };
+            if error.is_fenced() {
+                tracing::error!(
+                    destination,
+                    "another process delivers for this state, which must be a copy: nothing more is sent from here until \
+                     the next start; stop one of the two"
+                );
+                return;
+            }
             self.observer.attempted(destination, "retried", Duration::ZERO);
+            if Connection::is_too_large(&error) {
+                tracing::warn!(destination, %error, "sending fewer at once");
+                continue;
+            }
+            tracing::warn!(destination, %error, "cannot deliver, trying again");
             runtime.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -101,17 +170,12 @@ impl KafkaDelivery {
     fn connect_and_send(
         &self,
         runtime: &Handle,
+        carrier: &mut Carrier<'_>,
         wake: &mut Wake,
         end: &CancellationToken,
         pause: &mut Duration,
     ) -> Result<(), DeliveryError> {
         let connection = self.connect()?;
-        let carrier = Carrier {
-            destination: &self.target.destination,
-            outbox: &*self.outbox,
-            observer: &*self.observer,
-            clock: self.clock,
-        };
         carrier.settle(&connection)?;
         loop {
             wake.mark_unchanged();
@@ -142,21 +206,23 @@ impl KafkaDelivery {
 
     /// Takes over the transaction's name, and ends what a crashed run has left open.
     fn connect(&self) -> Result<Connection<'_>, DeliveryError> {
-        let KafkaTarget { kafka, .. } = &self.target;
+        let KafkaTarget { kafka, destination, .. } = &self.target;
         kafka.create_topic()?;
         let name = self.name();
         let fixed = [
             ("transactional.id", name.as_str()),
             ("enable.idempotence", "true"),
             ("acks", "all"),
+            ("allow.auto.create.topics", "false"),
             ("transaction.timeout.ms", "60000"),
         ];
         let defaults = [("compression.type", "lz4"), ("partitioner", "murmur2_random"), ("linger.ms", "1")];
-        let producer: ThreadedProducer<DefaultProducerContext> = kafka.client(&defaults, &fixed).create()?;
+        let producer: ThreadedProducer<Context> =
+            kafka.client(&defaults, &fixed).create_with_context(Context::new(destination))?;
         // After this, the progress says exactly what is there.
         producer.init_transactions(STEP_TIMEOUT)?;
         let fixed = [("group.id", name.as_str()), ("enable.auto.commit", "false")];
-        let consumer = kafka.client(&[], &fixed).create()?;
+        let consumer = kafka.client(&[], &fixed).create_with_context(Context::new(destination))?;
         Ok(Connection { topic: &kafka.topic, producer, consumer })
     }
 }
@@ -164,40 +230,56 @@ impl KafkaDelivery {
 impl Topic for Connection<'_> {
     type Error = DeliveryError;
 
-    fn progress(&self) -> Result<Option<u64>, DeliveryError> {
+    fn progress(&self) -> Result<Option<Progress>, DeliveryError> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(self.topic, 0);
         let committed = self.consumer.committed_offsets(asked, STEP_TIMEOUT)?;
-        let found = committed.find_partition(self.topic, 0);
-        Ok(match found.map(|partition| partition.offset()) {
-            Some(Offset::Offset(next)) => u64::try_from(next).ok(),
+        let Some(found) = committed.find_partition(self.topic, 0) else { return Ok(None) };
+        Ok(match found.offset() {
+            Offset::Offset(next) => {
+                let last = u64::try_from(next - 1).ok();
+                last.map(|last| Progress { last, id: found.metadata().to_owned() })
+            }
             _ => None,
         })
     }
 
-    fn publish(&self, messages: &[Message], next: u64) -> Result<Vec<(usize, String)>, DeliveryError> {
-        self.producer.begin_transaction()?;
-        let mut refused = Vec::new();
-        for (place, message) in messages.iter().enumerate() {
-            match self.produce(message) {
-                Ok(()) => {}
-                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    refused.push((place, error.to_string()));
-                }
-                Err(error) => return Err(error.into()),
+    fn publish(&self, messages: &[Message], progress: &Progress) -> Result<(), DeliveryError> {
+        self.producer.context().too_large.store(false, Ordering::Relaxed);
+        match self.transact(messages, progress) {
+            // The transaction only says that a message has failed.
+            Err(_) if self.producer.context().too_large.load(Ordering::Relaxed) => Err(DeliveryError::TooLarge),
+            Err(DeliveryError::Kafka(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) =>
+            {
+                Err(DeliveryError::TooLarge)
             }
+            published => published,
         }
-        let mut progress = TopicPartitionList::new();
-        progress.add_partition_offset(self.topic, 0, Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX)))?;
-        let group = self.consumer.group_metadata().ok_or(DeliveryError::NoGroup)?;
-        self.producer.send_offsets_to_transaction(&progress, &group, STEP_TIMEOUT)?;
-        // Waits for all messages first; if one was not taken, nothing is committed.
-        self.producer.commit_transaction(STEP_TIMEOUT)?;
-        Ok(refused)
+    }
+
+    fn is_too_large(error: &DeliveryError) -> bool {
+        matches!(error, DeliveryError::TooLarge)
     }
 }
 
 impl Connection<'_> {
+    fn transact(&self, messages: &[Message], progress: &Progress) -> Result<(), DeliveryError> {
+        self.producer.begin_transaction()?;
+        for message in messages {
+            self.produce(message)?;
+        }
+        let mut offsets = TopicPartitionList::new();
+        let next = Offset::Offset(i64::try_from(progress.last + 1).unwrap_or(i64::MAX));
+        let mut offset = offsets.add_partition(self.topic, 0);
+        offset.set_offset(next)?;
+        offset.set_metadata(&progress.id);
+        let group = self.consumer.group_metadata().ok_or(DeliveryError::NoGroup)?;
+        self.producer.send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)?;
+        // Waits for all messages first; if one was not taken, nothing is committed.
+        Ok(self.producer.commit_transaction(STEP_TIMEOUT)?)
+    }
+
     fn produce(&self, message: &Message) -> Result<(), KafkaError> {
         let key = message.profile.to_string();
         loop {

@@ -14,5 +14,5 @@ pub mod kafka;
 pub use delivery::{Delivery, Target, Wake};
 pub use kafka::{KafkaDelivery, KafkaTarget};
 pub use message::{Message, NullObserver, Observer, Outbox, OutboxError, Outcome};
-pub use transactions::{Carrier, Topic};
+pub use transactions::{Carrier, Progress, Topic};
 pub use webhook::{Webhook, WebhookError};

@@ -44,8 +44,8 @@ pub enum LogError {
     /// The log no longer has what is to be read next.
     #[error(
         "{stream}, partition {partition}: offset {wanted} is to be read next, but the log begins at {earliest} \
-         (retention was too short, or the state is an old one); restore the records, or start from a new data folder \
-         to read from the beginning"
+         (retention was too short, or the state is an old one); restore the records, or set on_truncated = \"earliest\" \
+         for a topic that is to be read on without them"
     )]
     Truncated {
         /// Which log.
@@ -60,7 +60,8 @@ pub enum LogError {
     /// The log is shorter than what was read of it before.
     #[error(
         "{stream}, partition {partition}: the log ends at {end} but has been read up to {wanted}, so it is not the log \
-         that this state was built from; give back the old log, or start from a new data folder"
+         that this state was built from; give back the old log, or set on_truncated = \"earliest\" for a topic that was \
+         made anew"
     )]
     Shorter {
         /// Which log.

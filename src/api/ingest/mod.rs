@@ -8,7 +8,7 @@ pub use settings::{__path_settings, settings};
 
 use super::auth::{Tokens, credential, unknown_write_key};
 use super::error::{ApiError, ErrorAnswer};
-use super::limits::{Place, Room, read_body};
+use super::limits::{Place, Room};
 use crate::engine::Clock;
 use crate::telemetry;
 use axum::body::Body;
@@ -69,11 +69,13 @@ impl IngestState {
         Self { timeout, ..self }
     }
 
-    fn enter(&self, headers: &HeaderMap, limit: usize) -> Result<Place, ApiError> {
+    /// Reads a body and takes the place in which its events are stored.
+    async fn enter(&self, headers: &HeaderMap, body: Body, limit: usize) -> Result<(bytes::Bytes, Place), ApiError> {
         if self.shutdown.is_cancelled() {
             return Err(ApiError::unavailable("shutting_down", "the server is stopping; send again").and_close());
         }
-        self.room.enter(headers, limit)
+        let (body, held) = self.room.read(headers, body, limit, self.timeout).await?;
+        Ok((body, self.room.enter(held)?))
     }
 
     /// Whose events they are: by the key in the headers, else by the one in the body.
@@ -84,8 +86,7 @@ impl IngestState {
     }
 
     async fn one(&self, kind: EventKind, headers: &HeaderMap, body: Body) -> Result<Json<Accepted>, ApiError> {
-        let _place = self.enter(headers, limits::EVENT_BYTES)?;
-        let event = read_body(headers, body, limits::EVENT_BYTES, self.timeout).await?;
+        let (event, _place) = self.enter(headers, body, limits::EVENT_BYTES).await?;
         let record = self.record(kind, headers, &event)?;
         self.append(vec![record]).await
     }
@@ -102,8 +103,7 @@ impl IngestState {
     }
 
     async fn many(&self, headers: &HeaderMap, body: Body) -> Result<Json<Accepted>, ApiError> {
-        let _place = self.enter(headers, limits::BATCH_BYTES)?;
-        let body = read_body(headers, body, limits::BATCH_BYTES, self.timeout).await?;
+        let (body, _place) = self.enter(headers, body, limits::BATCH_BYTES).await?;
         let records = self.records(headers, &body)?;
         self.append(records).await
     }

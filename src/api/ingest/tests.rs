@@ -332,7 +332,10 @@ async fn who_cannot_be_served_now_is_told_when_to_come_again() {
         code(answer(response).await, expected)
     }
     let full = Door::default();
-    let places: Vec<_> = (0..8).map(|_| full.state.enter(&HeaderMap::new(), 1).unwrap()).collect();
+    let mut places = Vec::new();
+    for _ in 0..8 {
+        places.push(full.state.enter(&HeaderMap::new(), "x".into(), 1).await.unwrap());
+    }
     assert_eq!(refused(&full, 429).await, "too_many_requests");
     drop(places);
     assert_eq!(full.post("/v1/track", track().to_string()).await.0, 200);

@@ -5,6 +5,7 @@ use crate::config::node::Kind;
 use crate::config::secret::{Variables, resolve};
 use std::collections::BTreeMap;
 use std::fmt;
+use tributary_connectors::log::OnTruncated;
 
 /// `[log.kafka]`
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Kafka {
     pub topic: String,
     /// Its partitions, if it has to be created.
     pub partitions: i32,
+    /// What to do when the log's topic no longer has what is to be read next.
+    pub on_truncated: OnTruncated,
     /// Further settings of librdkafka.
     pub properties: Properties,
 }
@@ -45,6 +48,8 @@ pub struct KafkaSource {
     pub topic: String,
     /// Another cluster than `[log.kafka]`'s.
     pub bootstrap_servers: Option<String>,
+    /// What to do when the topic no longer has what is to be read next; as `[log.kafka]` says unless given.
+    pub on_truncated: Option<OnTruncated>,
 }
 
 /// What Tributary sets itself, because "no event is lost or counted twice" rests on it.
@@ -78,8 +83,10 @@ pub(super) fn decode(table: &Table<'_>, variables: &Variables) -> Option<Kafka> 
         Some((entry.name.to_owned(), value))
     };
     let properties = Properties(entries.into_iter().filter_map(property).collect());
+    let on_truncated = table.require("on_truncated", "on_truncated = \"stop\"");
+    let on_truncated = on_truncated.and_then(|field| decode_truncated(&field));
     let bootstrap_servers = bootstrap_servers.map_or(Some(None), |servers| servers.map(Some))?;
-    Some(Kafka { bootstrap_servers, topic: topic?, partitions: partitions?, properties })
+    Some(Kafka { bootstrap_servers, topic: topic?, partitions: partitions?, on_truncated: on_truncated?, properties })
 }
 
 pub(super) fn decode_sources(field: &Field<'_>, has_cluster: bool) -> Vec<KafkaSource> {
@@ -107,6 +114,7 @@ fn decode_source(field: &Field<'_>, has_cluster: bool) -> Option<KafkaSource> {
         field.wrong(format!("`bootstrap_servers` is missing, here and in [log.kafka]; {mend}"));
     }
     let bootstrap_servers = servers.map(|field| decode_servers(&field));
+    let on_truncated = table.get("on_truncated").map(|field| decode_truncated(&field));
     table.finish();
     let topic = topic?;
     let name = name.unwrap_or(Some(&topic))?.to_owned();
@@ -114,7 +122,12 @@ fn decode_source(field: &Field<'_>, has_cluster: bool) -> Option<KafkaSource> {
         name,
         topic,
         bootstrap_servers: bootstrap_servers.map_or(Some(None), |servers| servers.map(Some))?,
+        on_truncated: on_truncated.map_or(Some(None), |what| what.map(Some))?,
     })
+}
+
+fn decode_truncated(field: &Field<'_>) -> Option<OnTruncated> {
+    field.one_of(&[("stop", OnTruncated::Stop), ("earliest", OnTruncated::Earliest)])
 }
 
 /// `host:port`, comma-separated.

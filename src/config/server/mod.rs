@@ -56,6 +56,10 @@ pub struct ServerConfig {
 pub struct Http {
     /// The address to listen on.
     pub addr: SocketAddr,
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// How long a connection may send, or take, nothing.
+    pub idle_timeout: Duration,
     /// How long a request may take before it is answered 503.
     pub request_timeout: Duration,
     /// Requests under way at once before one is answered 429.
@@ -222,12 +226,16 @@ fn decode_http(table: &Table<'_>) -> Option<Http> {
         }
         addr
     });
+    let max_connections = count(table, "max_connections", 1..=1_000_000);
+    let idle_timeout = time(table, "idle_timeout", 100 * MILLISECOND..=60 * MINUTE);
     let request_timeout = time(table, "request_timeout", 100 * MILLISECOND..=10 * MINUTE);
     let max_requests = count(table, "max_requests", 1..=1_000_000);
     let max_streams = count(table, "max_streams", 0..=100_000);
     let max_wait = time(table, "max_wait", MILLISECOND..=10 * MINUTE);
     Some(Http {
         addr: addr?,
+        max_connections: max_connections?,
+        idle_timeout: idle_timeout?,
         request_timeout: request_timeout?,
         max_requests: max_requests?,
         max_streams: max_streams?,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::*;
+use tributary_connectors::log::OnTruncated;
 
 fn read_with(toml: &str, variables: &Variables) -> Result<ServerConfig, Vec<String>> {
     let mistakes = Mistakes::default();
@@ -223,12 +224,13 @@ fn kafka_properties_are_handed_through_and_may_be_secrets() {
 fn topics_of_others_are_sources() {
     let config = good(
         "[[sources.kafka]]\ntopic = \"web\"\nbootstrap_servers = \"k:9092\"\n\
-         [[sources.kafka]]\ntopic = \"app\"\nname = \"mobile\"\n[log.kafka]\nbootstrap_servers = \"l:9092\"",
+         [[sources.kafka]]\ntopic = \"app\"\nname = \"mobile\"\non_truncated = \"earliest\"\n[log.kafka]\nbootstrap_servers = \"l:9092\"",
     );
     let source = |name: &str, topic: &str, servers: Option<&str>| KafkaSource {
         name: name.into(),
         topic: topic.into(),
         bootstrap_servers: servers.map(Into::into),
+        on_truncated: (name == "mobile").then_some(OnTruncated::Earliest),
     };
     assert_eq!(config.sources, [source("web", "web", Some("k:9092")), source("mobile", "app", None)]);
     check(

@@ -89,12 +89,45 @@ impl Broker {
     /// Creates a topic under a new name, which it gives.
     #[track_caller]
     pub(crate) fn topic(&self, what: &str, partitions: i32) -> String {
+        self.topic_with(what, partitions, &[])
+    }
+
+    /// Creates a topic with settings of its own under a new name, which it gives.
+    #[track_caller]
+    pub(crate) fn topic_with(&self, what: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
         let name = Self::name(what);
-        let topics = [NewTopic::new(&name, partitions, TopicReplication::Fixed(1))];
+        self.create(&name, partitions, settings);
+        name
+    }
+
+    /// Creates a topic.
+    #[track_caller]
+    pub(crate) fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (setting, value) in settings {
+            topic = topic.set(setting, value);
+        }
+        let topics = [topic];
         let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
         let done = runtime().block_on(self.admin().create_topics(&topics, &options)).unwrap();
         assert!(done.iter().all(Result::is_ok), "{done:?}");
-        name
+    }
+
+    /// Deletes a topic.
+    #[track_caller]
+    pub(crate) fn delete(&self, topic: &str) {
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+        let done = runtime().block_on(self.admin().delete_topics(&[topic], &options)).unwrap();
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+    }
+
+    /// Deletes a partition's records before an offset, as retention does.
+    #[track_caller]
+    pub(crate) fn truncate(&self, topic: &str, partition: i32, before: i64) {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+        runtime().block_on(self.admin().delete_records(&offsets, &options)).unwrap();
     }
 
     /// Gives a topic more partitions: `total` of them.

@@ -56,7 +56,12 @@ impl KafkaConfig {
 
     /// Our defaults, then what the user sets, then what nobody else may set.
     pub(crate) fn client(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
-        let ours = [("client.id", "tributary"), ("reconnect.backoff.max.ms", "2000")];
+        let ours = [
+            ("client.id", "tributary"),
+            ("reconnect.backoff.max.ms", "2000"),
+            // Else a broker that was never reached is looked for anew without pause, with an error each time.
+            ("metadata.recovery.strategy", "none"),
+        ];
         let users = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let servers = [("bootstrap.servers", self.bootstrap_servers.as_str())];
         let mut client = ClientConfig::new();
@@ -88,6 +93,8 @@ impl KafkaConfig {
         let fixed = [
             ("acks", "all"),
             ("enable.idempotence", "true"),
+            // A topic that somebody deletes is not to be made again in passing, shorter than what was read of it.
+            ("allow.auto.create.topics", "false"),
             ("delivery.timeout.ms", timeout.as_str()),
             ("queue.buffering.max.messages", records.as_str()),
             ("queue.buffering.max.kbytes", kilobytes.as_str()),

@@ -70,7 +70,7 @@ impl KafkaReader {
 
 impl LogReader for KafkaReader {
     fn poll(&mut self, max: usize, timeout: Duration) -> Result<Vec<Entry>, LogError> {
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let (mut entries, mut bytes, mut trouble) = (Vec::new(), 0, None);
         if max == 0 {
             return Ok(entries);
         }
@@ -99,6 +99,13 @@ impl LogReader for KafkaReader {
                     self.lost = true;
                     break;
                 }
+                // These stand in the queue before records that came after them.
+                Some(Err(error)) if is_of_connection(&error) => {
+                    trouble = Some(error);
+                    if left.is_zero() {
+                        break;
+                    }
+                }
                 // What was read comes first. An error that stays comes again.
                 Some(Err(_)) if !entries.is_empty() => break,
                 Some(Err(error)) => return Err(self.config.error(error)),
@@ -107,10 +114,19 @@ impl LogReader for KafkaReader {
                 None => {}
             }
         }
-        Ok(entries)
+        match trouble {
+            Some(error) if entries.is_empty() => Err(self.config.error(error)),
+            _ => Ok(entries),
+        }
     }
 
     fn lag(&self) -> Option<i64> {
         self.consumer.context().lag(&self.next)
     }
+}
+
+/// Whether an error only tells that a broker is away: the client goes on looking for it.
+fn is_of_connection(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
+    matches!(error, KafkaError::MessageConsumption(AllBrokersDown | BrokerTransportFailure | Resolve))
 }

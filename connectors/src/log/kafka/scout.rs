@@ -36,7 +36,13 @@ impl Scout {
     ) -> Result<Self, LogError> {
         let (finds, found) = bounded(1);
         let (again, asked) = bounded(1);
-        let search = Search { config: config.clone(), consumer: consumer.clone(), next, known: BTreeSet::new() };
+        let search = Search {
+            config: config.clone(),
+            consumer: consumer.clone(),
+            next,
+            known: BTreeSet::new(),
+            ends: BTreeMap::new(),
+        };
         std::thread::Builder::new().name("kafka-scout".to_owned()).spawn(move || search.run(&finds, &asked))?;
         Ok(Self { found, again })
     }
@@ -58,6 +64,8 @@ struct Search {
     consumer: Arc<BaseConsumer<Context>>,
     next: BTreeMap<i32, i64>,
     known: BTreeSet<i32>,
+    /// Where each partition ended when it was last looked at.
+    ends: BTreeMap<i32, i64>,
 }
 
 impl Search {
@@ -92,6 +100,9 @@ impl Search {
             // The topic was made anew with fewer partitions.
             self.gone(*partition, *wanted, 0, 0)?;
         }
+        for partition in self.known.clone() {
+            self.check_end(partition)?;
+        }
         let mut starts = Vec::new();
         for partition in partitions.into_iter().filter(|partition| !self.known.contains(partition)) {
             let offset = match self.next.get(&partition) {
@@ -102,6 +113,19 @@ impl Search {
         }
         self.known.extend(starts.iter().map(|start| start.partition));
         Ok(starts)
+    }
+
+    /// A partition never becomes shorter at its end, unless the topic is deleted and made anew: then what is read at an
+    /// offset is not what stood behind it before.
+    fn check_end(&mut self, partition: i32) -> Result<(), LogError> {
+        let watermarks = self.consumer.fetch_watermarks(&self.config.topic, partition, ANSWER_TIMEOUT);
+        let (_, end) = watermarks.map_err(|error| self.config.error(error))?;
+        let before = self.ends.insert(partition, end).unwrap_or(0);
+        if end < before {
+            let stream = format!("Kafka topic {}", self.config.topic);
+            return Err(LogError::Shorter { stream, partition, end, wanted: before });
+        }
+        Ok(())
     }
 
     /// Where to go on in a partition: at `next`, if the topic still has it.

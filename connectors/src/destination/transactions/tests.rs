@@ -1,0 +1,137 @@
+//! What is skipped, what is sent again, and what is too large.
+#![allow(clippy::unwrap_used)]
+
+use super::super::NullObserver;
+use super::*;
+use std::cell::RefCell;
+use std::sync::Mutex;
+use tributary_model::{IdentifierId, ProfileId};
+
+fn message(sequence: u64, history: &str, bytes: usize) -> Message {
+    Message {
+        sequence,
+        id: format!("{history}-{sequence}"),
+        trigger: "t".to_owned(),
+        destination: "out".to_owned(),
+        profile: ProfileId(1),
+        about: IdentifierId(1),
+        body: vec![b'x'; bytes].into(),
+        created_at: 0,
+        attempts: 0,
+    }
+}
+
+/// An outbox in memory.
+#[derive(Default)]
+struct Waiting {
+    messages: Mutex<Vec<Message>>,
+    dead: Mutex<Vec<u64>>,
+}
+
+impl Outbox for Waiting {
+    fn pending(&self, _: &str, after: Option<u64>, limit: usize) -> Result<Vec<Message>, OutboxError> {
+        let messages = self.messages.lock().unwrap();
+        let later = messages.iter().filter(|message| after.is_none_or(|after| message.sequence > after));
+        Ok(later.take(limit).cloned().collect())
+    }
+    fn is_pending(&self, _: &Message) -> Result<bool, OutboxError> {
+        Ok(true)
+    }
+    fn delivered(&self, _: &Message, _: Millis) -> Result<(), OutboxError> {
+        Ok(())
+    }
+    fn failed(&self, _: &Message, _: &str, _: Millis) -> Result<(), OutboxError> {
+        Ok(())
+    }
+    fn dead(&self, message: &Message, _: &str, _: Millis) -> Result<(), OutboxError> {
+        self.dead.lock().unwrap().push(message.sequence);
+        self.messages.lock().unwrap().retain(|waiting| waiting.sequence != message.sequence);
+        Ok(())
+    }
+    fn delivered_through(&self, _: &str, sequence: u64, _: Millis) -> Result<(), OutboxError> {
+        self.messages.lock().unwrap().retain(|waiting| waiting.sequence > sequence);
+        Ok(())
+    }
+}
+
+/// A topic that takes so many bytes in one transaction.
+struct Bounded {
+    bytes: usize,
+    sent: RefCell<Vec<String>>,
+    progress: RefCell<Option<Progress>>,
+}
+
+#[derive(Debug)]
+struct TooLarge;
+
+impl From<OutboxError> for TooLarge {
+    fn from(_: OutboxError) -> Self {
+        Self
+    }
+}
+
+impl Topic for Bounded {
+    type Error = TooLarge;
+    fn progress(&self) -> Result<Option<Progress>, TooLarge> {
+        Ok(self.progress.borrow().clone())
+    }
+    fn publish(&self, messages: &[Message], progress: &Progress) -> Result<(), TooLarge> {
+        if messages.iter().map(|message| message.body.len()).sum::<usize>() > self.bytes {
+            return Err(TooLarge);
+        }
+        self.sent.borrow_mut().extend(messages.iter().map(|message| message.id.clone()));
+        *self.progress.borrow_mut() = Some(progress.clone());
+        Ok(())
+    }
+    fn is_too_large(_: &TooLarge) -> bool {
+        true
+    }
+}
+
+/// Has these messages carried to a topic that has got so far; gives what was sent and what is dead.
+fn carry(
+    messages: Vec<Message>,
+    next_at_start: u64,
+    progress: Option<Progress>,
+    bytes: usize,
+) -> (Vec<String>, Vec<u64>) {
+    let outbox = Waiting { messages: Mutex::new(messages), ..Waiting::default() };
+    let topic = Bounded { bytes, sent: RefCell::default(), progress: RefCell::new(progress) };
+    let mut carrier = Carrier::new("out", &outbox, next_at_start, &NullObserver, || 0);
+    carrier.settle(&topic).unwrap();
+    for _ in 0..1_000 {
+        if matches!(carrier.carry(&topic), Ok(0)) {
+            break;
+        }
+    }
+    assert!(outbox.messages.lock().unwrap().is_empty(), "all comes to an end");
+    (topic.sent.into_inner(), outbox.dead.into_inner().unwrap())
+}
+
+fn progress(last: u64, history: &str) -> Option<Progress> {
+    Some(Progress { last, id: format!("{history}-{last}") })
+}
+
+#[test]
+fn what_a_crash_left_unsettled_is_not_sent_again() {
+    let messages: Vec<_> = (3..6).map(|number| message(number, "a", 1)).collect();
+    assert_eq!(carry(messages.clone(), 6, progress(4, "a"), 99).0, ["a-5"]);
+    assert_eq!(carry(messages.clone(), 6, progress(2, "a"), 99).0, ["a-3", "a-4", "a-5"]);
+    assert_eq!(carry(messages, 6, None, 99).0.len(), 3);
+}
+
+#[test]
+fn the_progress_of_another_history_is_not_believed() {
+    let messages: Vec<_> = (3..6).map(|number| message(number, "restored", 1)).collect();
+    // The number was given to another message since; or had not been given at all.
+    assert_eq!(carry(messages.clone(), 6, progress(4, "lost"), 99).0.len(), 3);
+    assert_eq!(carry(messages, 6, progress(40, "lost"), 99).0.len(), 3);
+}
+
+#[test]
+fn what_is_too_large_alone_is_given_up_and_holds_up_nobody() {
+    let messages: Vec<_> = (0..40).map(|number| message(number, "a", if number == 17 { 50 } else { 10 })).collect();
+    let (sent, dead) = carry(messages, 40, None, 45);
+    let others: Vec<_> = (0..40).filter(|number| *number != 17).map(|number| format!("a-{number}")).collect();
+    assert_eq!((sent, dead), (others, vec![17]));
+}
