@@ -15,6 +15,7 @@ mod receivers;
 mod judge;
 mod shop;
 mod world;
+mod redefine;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tributary::activation::outbox::StoreOutbox;
 use tributary::config::Loaded;
-use tributary::definitions::{Definer, Edit, Expects};
+use tributary::definitions::Definer;
 use tributary::engine::stepped::Stepped;
 use tributary::engine::{DriverOptions, EngineParts, IntakeOptions, Source};
 use tributary::store::Store;
-use tributary::store::definitions::{Definition, Kind};
+use tributary::store::definitions::Kind;
 use tributary_connectors::destination::{Carrier, NullObserver};
-use tributary_model::{Millis, Segment};
+use tributary_model::Millis;
 
 /// Who breaks the word that the engine relies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,12 @@ pub(super) enum Sabotage {
 const DRAINED_WITHIN: usize = 3_000;
 const HOUR: Millis = 3_600_000;
 /// When the simulated world begins.
-const BEGIN: Millis = 1_780_000_000_000;
+pub(super) const BEGIN: Millis = 1_780_000_000_000;
 
 /// What runs until it is killed.
-struct Process {
+pub(super) struct Process {
     store: Arc<Store>,
-    definer: Definer,
+    pub(super) definer: Definer,
     engine: Stepped,
     outbox: Arc<StoreOutbox>,
     next_at_start: u64,
@@ -59,7 +59,7 @@ struct Process {
 
 /// A world as its seed has it.
 pub(super) struct World {
-    rng: StdRng,
+    pub(super) rng: StdRng,
     sabotage: Sabotage,
     clock: Arc<AtomicI64>,
     disk: Disk,
@@ -69,8 +69,8 @@ pub(super) struct World {
     waiting: VecDeque<Vec<Value>>,
     /// What clients were told that it is stored.
     accepted: Vec<Value>,
-    extra: [bool; EXTRA.len()],
-    process: Option<Process>,
+    pub(super) extra: [bool; EXTRA.len()],
+    pub(super) process: Option<Process>,
     /// What was done, for whoever looks at a failure, and to see that a seed does the same again.
     pub(super) steps: Vec<String>,
 }
@@ -128,7 +128,7 @@ impl World {
         self.clock.load(Ordering::Relaxed)
     }
 
-    fn note(&mut self, step: impl Into<String>) {
+    pub(super) fn note(&mut self, step: impl Into<String>) {
         self.steps.push(step.into());
     }
 
@@ -176,7 +176,8 @@ impl World {
             800..870 => self.carry(),
             870..925 => self.deliver(),
             925..940 => self.turn_clock(),
-            940..965 => self.redefine(),
+            940..955 => self.redefine(),
+            955..965 => self.waver()?,
             965..975 => {
                 let writes = self.rng.random_range(1..4);
                 self.note(format!("{writes} writes fail"));
@@ -207,7 +208,7 @@ impl World {
         }
     }
 
-    fn start(&mut self) -> Result<(), String> {
+    pub(super) fn start(&mut self) -> Result<(), String> {
         self.note("start");
         let shop = shop();
         let store = self.disk.open();
@@ -259,7 +260,7 @@ impl World {
         }
     }
 
-    fn drive(&mut self) -> Result<(), String> {
+    pub(super) fn drive(&mut self) -> Result<(), String> {
         let Some(process) = self.process.as_mut().filter(|process| process.engine.has_room()) else { return Ok(()) };
         match process.engine.drive() {
             Ok(step) => self.note(format!("drive {step:?}")),
@@ -269,7 +270,7 @@ impl World {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), String> {
+    pub(super) fn commit(&mut self) -> Result<(), String> {
         let Some(process) = self.process.as_mut() else { return Ok(()) };
         match process.engine.commit() {
             Ok(did) => self.note(format!("commit {did}")),
@@ -319,23 +320,7 @@ impl World {
         self.note(format!("clock {by}"));
     }
 
-    /// Somebody defines a segment, or deletes one.
-    fn redefine(&mut self) {
-        let which = self.rng.random_range(0..EXTRA.len());
-        let (name, condition, _) = EXTRA[which];
-        let is_on = !self.extra[which];
-        let Some(process) = self.process.as_mut() else { return };
-        let says =
-            is_on.then(|| Definition::Segment(Segment { name: name.to_owned(), condition: condition.to_owned() }));
-        let edit = Edit { name: (Kind::Segment, name.to_owned()), says, expects: Expects::Anything };
-        let changed = process.definer.change(vec![edit], false, BEGIN).is_ok();
-        if changed {
-            self.extra[which] = is_on;
-        }
-        self.note(format!("redefine {name} {is_on} {changed}"));
-    }
-
-    fn kill(&mut self, power_cut: bool) {
+    pub(super) fn kill(&mut self, power_cut: bool) {
         let Some(process) = self.process.take() else { return };
         self.note(if power_cut { "power cut" } else { "kill" });
         process.engine.end();
