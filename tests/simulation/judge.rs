@@ -12,13 +12,18 @@ use tributary_model::{Identifier, Millis, ProfileId};
 /// A segment that is defined while events come, with the same condition as a plain function.
 pub(super) type Extra = (&'static str, &'static str, fn(&oracle::Profile) -> bool);
 
-/// Segments that come and go. The second needs an aggregate that nothing else reads.
+/// Segments that come and go. The second needs an aggregate that nothing else reads, and that counts twice what it is told
+/// twice.
 pub(super) const EXTRA: [Extra; 2] = [
-    ("repeat", "orders >= 2", |profile| profile.computed["orders"].as_u64().unwrap() >= 2),
-    ("dear", "max(properties.total) FILTER (WHERE event = 'Order Completed') > 300", |profile| {
-        profile.computed["largest_order"].as_f64().is_some_and(|largest| largest > 300.0)
+    ("repeat", "orders >= 2", |profile| orders(profile) >= 2),
+    ("paying", "count(*) FILTER (WHERE event = 'Order Completed' AND properties.total > 0) >= 3", |profile| {
+        orders(profile) >= 3
     }),
 ];
+
+fn orders(profile: &oracle::Profile) -> u64 {
+    profile.computed["orders"].as_u64().unwrap()
+}
 
 /// Every profile, membership and count of a state as of some events; `Err` tells the first difference.
 pub(super) fn state(
