@@ -241,6 +241,19 @@ impl World {
         let view = store.view();
         let meta = view.meta().map_err(|error| error.to_string())?.unwrap_or_default();
         let position = meta.positions.get("log").and_then(|position| position.0.get(&0)).copied().unwrap_or(0);
+        // What facts hold besides what definitions ask is known not to be relied on.
+        let unsettled = view.unsettled().map_err(|error| error.to_string())?;
+        let mut known: BTreeSet<u64> = meta.aggregates.iter().chain(&unsettled).copied().collect();
+        known.extend(if meta.epoch == 0 { definer.at_start().aggregate_ids() } else { Vec::new() });
+        let mut unknown = None;
+        let checked = store.each_facts(|id, facts| {
+            unknown = unknown.or(facts.aggregates.iter().find(|(held, _)| !known.contains(held)).map(|_| id));
+            Ok(())
+        });
+        checked.map_err(|error| error.to_string())?;
+        if let Some(id) = unknown {
+            return Err(format!("{id:?} holds an aggregate that is relied on though it may not be whole"));
+        }
         let kept = definer.wanted().borrow().kept.clone();
         for (is_on, (name, ..)) in self.extra.iter_mut().zip(EXTRA) {
             let stands = kept.get(&(Kind::Segment, name.to_owned())).is_some_and(|kept| kept.says.is_some());
