@@ -5,7 +5,7 @@
 #   tests/simulation/planted.sh [SEEDS]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-seeds=${1:-1000}
+seeds=${1:-2000}
 copy=$(mktemp -d)/tributary
 trap 'git worktree remove --force "$copy"' EXIT
 git worktree add --quiet --detach "$copy" HEAD
