@@ -32,3 +32,4 @@ mod kafka;
 mod kafka_faults;
 mod slow_demo;
 mod slow_crash;
+mod slow_crash_places;

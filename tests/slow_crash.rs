@@ -1,9 +1,9 @@
 //! Twenty times `kill -9` under load, some of them during start-up, on both logs. Nothing that was answered 200 is lost,
 //! nothing is counted twice, and each qualification is sent once: to Kafka exactly, to the webhook under one id.
 
-use crate::support::client::{As, Client, WRITE_KEY};
 use crate::support::compare;
 use crate::support::kafka::Broker;
+use crate::support::load::Load;
 use crate::support::oracle::{self, Fired};
 use crate::support::receiver::{Receiver, secret};
 use crate::support::server::Site;
@@ -11,15 +11,11 @@ use crate::support::traffic::{SHOP, Traffic, seed, triggers};
 use crate::support::wait::eventually;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use reqwest::Method;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const ROUNDS: usize = 20;
-const LOADERS: usize = 2;
 const LONG: Duration = Duration::from_secs(120);
 
 #[test]
@@ -33,74 +29,6 @@ fn the_kafka_log_survives_twenty_kills() {
     let broker = Broker::shared();
     let topic = broker.topic("crash-events", 4);
     crash(broker, |site| site.on_kafka(&broker.bootstrap_servers, &topic));
-}
-
-/// Batches that wait to be sent. One whose answer did not come is sent again, as every client does: its messages carry
-/// ids, so it does not matter whether it had been taken.
-struct Load {
-    waiting: Mutex<VecDeque<Vec<Value>>>,
-    accepted: AtomicUsize,
-    ended: AtomicBool,
-}
-
-impl Load {
-    fn new(events: &[Value], rng: &mut StdRng) -> Self {
-        let mut waiting = VecDeque::new();
-        let mut rest = events;
-        while !rest.is_empty() {
-            let (batch, further) = rest.split_at(rng.random_range(1..=60).min(rest.len()));
-            waiting.push_back(batch.to_vec());
-            rest = further;
-        }
-        Self { waiting: Mutex::new(waiting), accepted: AtomicUsize::new(0), ended: AtomicBool::new(false) }
-    }
-
-    /// Sends batch after batch until nothing is left, or the server is gone.
-    fn send(&self, client: &Client) {
-        while !self.ended.load(Ordering::Relaxed) {
-            let Some(batch) = self.waiting.lock().unwrap().pop_front() else { return };
-            let body = json!({ "batch": batch }).to_string().into_bytes();
-            match client.request(Method::POST, "/v1/batch", As::Basic(WRITE_KEY), &[], body) {
-                Ok(answer) if answer.status == 200 => {
-                    self.accepted.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(answer) => {
-                    assert!(matches!(answer.status, 429 | 503), "{}", answer.text());
-                    self.waiting.lock().unwrap().push_front(batch);
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Err(_) => {
-                    self.waiting.lock().unwrap().push_front(batch);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Has a server loaded until `enough` batches more were accepted, then does `and_then` while the load goes on.
-    fn run_until(&self, client: &Client, enough: usize, and_then: impl FnOnce()) {
-        /// Ends the load, also where a test fails.
-        struct End<'a>(&'a AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        self.ended.store(false, Ordering::Relaxed);
-        let goal = self.accepted.load(Ordering::Relaxed) + enough;
-        std::thread::scope(|scope| {
-            let _end = End(&self.ended);
-            for _ in 0..LOADERS {
-                scope.spawn(|| self.send(client));
-            }
-            eventually("the load gets on", LONG, || {
-                let left = self.waiting.lock().unwrap().len();
-                let accepted = self.accepted.load(Ordering::Relaxed);
-                if accepted >= goal || left == 0 { Ok(()) } else { Err(format!("{accepted} of {goal}, {left} wait")) }
-            });
-            and_then();
-        });
-    }
 }
 
 fn crash(broker: &Broker, place: impl FnOnce(Site) -> Site) {
@@ -122,7 +50,7 @@ fn crash(broker: &Broker, place: impl FnOnce(Site) -> Site) {
     server.kill();
 
     let sent = traffic.take(ROUNDS * 400);
-    let load = Load::new(&sent, &mut rng);
+    let load = Load::new(&sent, 60, &mut rng);
     for round in 0..ROUNDS {
         match round % 4 {
             // During start-up: before it listens, at any moment of it.
@@ -148,7 +76,7 @@ fn crash(broker: &Broker, place: impl FnOnce(Site) -> Site) {
 
     let server = site.start();
     load.run_until(&server.client, usize::MAX / 2, || {});
-    assert!(load.waiting.lock().unwrap().is_empty(), "all is sent in the end");
+    assert!(load.is_through(), "all is sent in the end");
     let events = [prelude, sent].concat();
     let expected = oracle::profiles(&events, now);
     eventually("the state is the oracle's", LONG, || compare::state(&server.client, &expected));
@@ -167,7 +95,7 @@ fn crash(broker: &Broker, place: impl FnOnce(Site) -> Site) {
 }
 
 /// Deliveries may repeat, but only with the same id and the same content.
-fn webhooks(receiver: &Receiver, fired: &Fired) -> Result<(), String> {
+pub(crate) fn webhooks(receiver: &Receiver, fired: &Fired) -> Result<(), String> {
     let mut bodies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for delivery in receiver.accepted() {
         bodies.entry(delivery.id).or_default().insert(delivery.body.to_string());

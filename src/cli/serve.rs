@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tributary_connectors::crash;
 
 /// A shutdown that takes longer ends at once: everything that matters is on disk already.
 const LONGEST_STOP: Duration = Duration::from_secs(9);
@@ -24,6 +25,12 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Ok(place) = std::env::var(crash::VARIABLE)
+        && let Err(why) = crash::arm(&place)
+    {
+        eprintln!("{why}");
+        return ExitCode::FAILURE;
+    }
     start_logging(&configuration.server.telemetry);
     for warning in configuration.server.warnings() {
         tracing::warn!("{warning}");

@@ -14,6 +14,7 @@ use crate::store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use tributary_connectors::crash::{self, Place};
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::segments::Program;
 use tributary_model::{Definitions, Millis};
@@ -174,6 +175,7 @@ impl Definer {
         }
         let change = DefinitionChange { at: now, by: By::Admin, changed: changed.clone() };
         write(&self.store, &wanted.kept, &kept, (version, change))?;
+        crash::at(Place::DefinitionsWritten);
         let wanted = Arc::new(Wanted::new(version, definitions, program, kept));
         self.wanted.send_replace(wanted.clone());
         Ok((wanted, changed))

@@ -7,6 +7,7 @@ use super::past::each_event;
 use crate::store::{Batch, Meta, Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::BTreeSet;
+use tributary_connectors::crash::{self, Place};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::profile::{Features, Plan};
 use tributary_model::{Event, IdentifierId, Millis};
@@ -51,6 +52,7 @@ pub fn backfill(
         write_if_large(store, &mut batch)
     })?;
     store.write(batch, true)?;
+    crash::at(Place::BackfillBegun);
 
     let mut chunk = Vec::with_capacity(CHUNK);
     if !new.is_empty() {
@@ -63,6 +65,7 @@ pub fn backfill(
         })?;
     }
     observe(store, plan, &new, now, chunk)?;
+    crash::at(Place::BackfillEnding);
     meta.aggregates = defined;
     let mut batch = store.batch();
     batch.put_meta(meta)?;

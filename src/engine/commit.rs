@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
+use tributary_connectors::crash::{self, Place};
 use tributary_connectors::log::Log;
 use tributary_dataflows::SegmentIndex;
 use tributary_dataflows::identity::Rules;
@@ -130,6 +131,7 @@ impl Committer {
                     self.happened.send(Arc::new((std::mem::take(prepared.as_mut()), std::mem::take(changes)))).ok();
                 }
                 self.publish()?;
+                crash::at(Place::CommitTold);
             }
         }
         Ok(None)
@@ -245,7 +247,9 @@ impl Committer {
             batch.delete_former_members_of(&view, &redefined)?;
         }
         batch.put_meta(&meta)?;
+        crash::at(Place::CommitReady);
         self.store.write(batch, true)?;
+        crash::at(Place::CommitWritten);
         Ok(meta)
     }
 }

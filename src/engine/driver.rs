@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tributary_connectors::crash::{self, Place};
 use tributary_connectors::log::{Entry, Log, LogError};
 use tributary_connectors::process::{Processor, STATEMENTS, Statement};
 use tributary_dataflows::identity::Rules;
@@ -175,6 +176,7 @@ impl<D: Dataflow> Driver<D> {
         let plan = self.intake.plan.clone();
         backfill(&self.store, &plan, &self.processor, &mut self.meta, now)?;
         let identifiers = hydrate(&self.store, &self.processor, &plan, &self.rules, &self.dataflow, self.meta.clock)?;
+        crash::at(Place::Fed);
         self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
         tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
         self.readers = Readers::open(&self.sources, &self.meta.positions)?;
@@ -215,11 +217,16 @@ impl<D: Dataflow> Driver<D> {
         if entries.is_empty() && due.is_empty() && !turn.is_due {
             return Ok(step);
         }
+        if !entries.is_empty() {
+            crash::at(Place::Read);
+        }
         let prepared = self.prepare((epoch, now), entries, &due, turn, committed)?;
         self.redefining.note_gone(prepared.deleted.iter().map(|(id, _)| *id));
         self.timers.set(prepared.timers_set.iter().map(|(due, _)| *due));
         self.last = (epoch, now);
+        crash::at(Place::Prepared);
         self.dataflow.close(epoch)?;
+        crash::at(Place::Computed);
         self.hand_on(Work::Epoch(Box::new(prepared)))?;
         if states {
             self.awaited = epoch;

@@ -4,6 +4,7 @@ use super::commit::Committer;
 use super::write::{PriorView, segment_id, write_conflicts, write_groups, write_members, write_owners, write_wakes};
 use crate::store::{Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
+use tributary_connectors::crash::{self, Place};
 use tributary_dataflows::identity::Conflict;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, qualify};
@@ -34,6 +35,7 @@ impl Committer {
         batch.put_meta(meta)?;
         drop(view);
         store.write(batch, true)?;
+        crash::at(Place::Reconciled);
         if corrected > 0 {
             let moved = changes.owners.len();
             tracing::info!(corrected, moved, "stored owners and memberships corrected to what facts and rules say");

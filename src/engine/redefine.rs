@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tokio::sync::watch;
+use tributary_connectors::crash::{self, Place};
 use tributary_connectors::process::Processor;
 use tributary_dataflows::profile::Plan;
 use tributary_model::IdentifierId;
@@ -142,6 +143,7 @@ impl Redefining {
                 let plan = plan.clone();
                 let Some(piece) = next(told)? else { return Ok(Turn::default()) };
                 if let Some((mut piece, done)) = piece {
+                    crash::at(Place::Gathering);
                     if let Piece::Observations(observations) = &mut piece {
                         observations.retain(|observation| !gone.contains(&observation.identifier));
                     }
@@ -151,6 +153,7 @@ impl Redefining {
                 let redefinition = Redefinition { plan: Some(plan.clone()), aggregates: Some(plan.aggregate_ids()) };
                 self.tell(&plan, "customers", 0.0);
                 self.stage = Stage::Sweeping { plan, shares: 1 };
+                crash::at(Place::Sweeping);
                 Ok(Turn { redefinition, is_due: true, piece: None })
             }
             Stage::Sweeping { plan, shares } => {
@@ -164,6 +167,7 @@ impl Redefining {
                 let settled = Arc::new(plan.settled());
                 let dropped = plan.dropped_by(&settled);
                 self.store.write_unsettled(&dropped)?;
+                crash::at(Place::DroppingNoted);
                 intake.plan = settled.clone();
                 if dropped.is_empty() && plan.new_trait_slots(&settled).next().is_none() {
                     self.settle(&plan);
@@ -179,6 +183,7 @@ impl Redefining {
                 let settled = settled.clone();
                 let Some(piece) = next(told)? else { return Ok(Turn::default()) };
                 if let Some((piece, done)) = piece {
+                    crash::at(Place::Dropping);
                     self.tell(&settled, "cleaning", done);
                     return Ok(Turn { piece: Some(piece), is_due: true, ..Turn::default() });
                 }
@@ -196,6 +201,7 @@ impl Redefining {
         tracing::info!(version = plan.version, new_aggregates = plan.gained().count(), "definitions change");
         let ids = plan.gained().filter_map(|index| plan.program.aggregates.get(index)).map(|aggregate| aggregate.id);
         self.store.write_unsettled(&ids.collect())?;
+        crash::at(Place::GatheringNoted);
         let told = self.gather(Wish::Gained { plan: plan.clone(), before })?;
         intake.plan = plan.clone();
         self.tell(&plan, "history", 0.0);

@@ -111,9 +111,16 @@ impl Site {
 
     /// Starts the process and waits for nothing.
     pub(crate) fn spawn(&self) -> Process {
+        self.spawn_with(&[])
+    }
+
+    /// Starts the process with further variables and waits for nothing.
+    pub(crate) fn spawn_with(&self, variables: &[(&str, &str)]) -> Process {
         let log = self.path("server.log");
         let errors = OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = self.command("serve").stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        let mut command = self.command("serve");
+        command.envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let (send, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let copy = OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -192,6 +199,11 @@ impl Process {
     pub(crate) fn assert_alive(&mut self) {
         let status = self.child.try_wait().unwrap();
         assert!(status.is_none(), "the server ended: {status:?}\n{}", self.last_words());
+    }
+
+    /// How it has ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Asks it to end (`SIGTERM`) and waits for that.

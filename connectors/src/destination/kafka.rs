@@ -10,6 +10,7 @@
 
 use super::transactions::{Carrier, Progress, Topic};
 use super::{Message, Observer, Outbox, OutboxError, Wake};
+use crate::crash::{self, Place};
 use crate::log::{KafkaConfig, LogError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -276,6 +277,7 @@ impl Connection<'_> {
         offset.set_metadata(&progress.id);
         let group = self.consumer.group_metadata().ok_or(DeliveryError::NoGroup)?;
         self.producer.send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)?;
+        crash::at(Place::TransactionOpen);
         // Waits for all messages first; if one was not taken, nothing is committed.
         Ok(self.producer.commit_transaction(STEP_TIMEOUT)?)
     }

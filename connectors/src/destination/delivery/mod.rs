@@ -5,6 +5,7 @@
 
 use super::lanes::Lanes;
 use super::{Message, Observer, Outbox, OutboxError, Outcome, backoff};
+use crate::crash::{self, Place};
 use crate::log::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +176,9 @@ impl Delivery {
             Outcome::Withdrawn => "withdrawn",
         };
         self.observer.attempted(&self.destination, word, since);
+        if outcome == Outcome::Delivered {
+            crash::at(Place::WebhookAnswered);
+        }
         let noted = {
             let outcome = outcome.clone();
             let note = move |this: &Self| match outcome {
@@ -189,6 +193,9 @@ impl Delivery {
             tracing::warn!(destination = self.destination, %error, "cannot note a delivery; it is made again");
             lanes.repeat(profile, Instant::now() + OUTBOX_PAUSE);
             return;
+        }
+        if outcome == Outcome::Delivered {
+            crash::at(Place::WebhookNoted);
         }
         match outcome {
             Outcome::Delivered | Outcome::Dead { .. } | Outcome::Withdrawn => lanes.settle(profile),

@@ -9,6 +9,7 @@
 //! backup is sent again.
 
 use super::{Message, Observer, Outbox, OutboxError};
+use crate::crash::{self, Place};
 use std::time::Duration;
 use tributary_model::Millis;
 
@@ -123,6 +124,7 @@ impl<'a> Carrier<'a> {
         let now = (self.clock)();
         match published {
             Ok(()) => {
+                crash::at(Place::TransactionCommitted);
                 self.outbox.delivered_through(self.destination, last.sequence, now)?;
                 messages.iter().for_each(|message| self.note(message, "delivered", now));
             }

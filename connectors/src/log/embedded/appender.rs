@@ -3,6 +3,7 @@
 use super::Answer;
 use super::block;
 use super::database::{Shared, key};
+use crate::crash::{self, Place};
 use crate::log::gate::Pass;
 use crate::log::{AppendError, LogError, Record, lock};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -69,7 +70,11 @@ impl Appender {
             bytes += append.pass.bytes;
             group.push(append);
         }
+        crash::at(Place::LogReceived);
         let written = self.mend().and_then(|()| self.write(&group));
+        if written.is_ok() {
+            crash::at(Place::LogWritten);
+        }
         let mut next = written.as_ref().copied().unwrap_or(0);
         for Append { records, pass, answer } in group {
             next += records.len() as i64;

@@ -4,6 +4,7 @@ use super::config::{DELIVERY_TIMEOUT, KafkaConfig, QUEUE_BYTES, QUEUE_RECORDS};
 use super::context::Context;
 use super::reader::KafkaReader;
 use super::{message, topic};
+use crate::crash::{self, Place};
 use crate::log::gate::Gate;
 use crate::log::{AppendError, BoxFuture, Log, LogError, LogReader, Record, lock};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -101,7 +102,9 @@ impl Log for KafkaLog {
             }
             let _pass = self.gate.enter(&records)?;
             let producer = lock(&self.producer).clone();
+            crash::at(Place::LogReceived);
             let position = self.produce(&producer, &records).await.map_err(|error| self.refused(&error))?;
+            crash::at(Place::LogWritten);
             if lock(&self.trouble).take().is_some() {
                 tracing::info!(topic = self.config.topic, "the log can be written again");
             }
