@@ -27,6 +27,7 @@ mod simulation;
 mod triggers;
 mod check;
 mod restart;
+mod data_folder;
 mod sdk;
 mod kafka;
 mod kafka_faults;

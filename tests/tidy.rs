@@ -77,3 +77,15 @@ fn every_path_in_the_architecture_is_there() {
         assert!(root().join(path.trim_end_matches('/')).exists(), "ARCHITECTURE.md names `{path}`, which is not there");
     }
 }
+
+#[test]
+fn every_promise_names_a_test_that_is_there() {
+    let page = text(&root().join("tests/FAULTS.md"));
+    let tests: Vec<_> = page.split('`').skip(1).step_by(2).filter_map(|word| word.split_once("::")).collect();
+    assert!(tests.len() > 20, "the page names hardly any test");
+    for (file, test) in tests {
+        let path = root().join(file);
+        assert!(path.exists(), "tests/FAULTS.md names `{file}`, which is not there");
+        assert!(text(&path).contains(&format!("fn {test}()")), "{file} has no test {test}");
+    }
+}

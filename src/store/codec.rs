@@ -15,8 +15,11 @@ pub enum CodecError {
     #[error("cannot decode a stored value: {0}")]
     Decode(#[from] bincode::error::DecodeError),
     /// The bytes are of a version that this program does not know.
-    #[error("a stored value has version {0:?}, this program reads version {VERSION}; use the program that wrote it")]
-    Version(Option<u8>),
+    #[error("a stored value has version {0}, this program reads version {VERSION}; use the program that wrote it")]
+    Version(u8),
+    /// There are no bytes.
+    #[error("a stored value is empty")]
+    Empty,
 }
 
 /// The stored form of a value.
@@ -36,7 +39,7 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     match bytes.split_first() {
         Some((&VERSION, rest)) => Ok(bincode::serde::decode_from_slice(rest, bincode::config::standard())?.0),
-        Some((&version, _)) => Err(CodecError::Version(Some(version))),
-        None => Err(CodecError::Version(None)),
+        Some((&version, _)) => Err(CodecError::Version(version)),
+        None => Err(CodecError::Empty),
     }
 }

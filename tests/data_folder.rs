@@ -1,0 +1,60 @@
+//! Whose the data folder is: one process's, of one version.
+
+use crate::support::server::Site;
+use crate::support::traffic::SHOP;
+use rocksdb::{DB, Options};
+use serde_json::json;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let site = Site::new(SHOP);
+    let server = site.start();
+    let second = site.spawn();
+    second.listening(LONG).expect_err("it must not serve");
+    let words = second.last_words();
+    assert!(words.contains("is another tributary running on it?"), "{words}");
+    let order = json!({ "type": "track", "userId": "u1", "event": "Order Completed", "properties": { "total": 5 } });
+    let position = server.client.batch(&[order]);
+    assert_eq!(server.client.profile_at("user_id:u1", &position)["computed"]["orders"], 1, "the first one goes on");
+}
+
+#[test]
+fn a_state_of_another_version_is_refused_and_left_as_it_is() {
+    let site = Site::new(SHOP);
+    let server = site.start();
+    let order = json!({ "type": "track", "userId": "u1", "event": "Order Completed", "properties": { "total": 5 } });
+    let position = server.client.batch(&[order]);
+    server.client.profile_at("user_id:u1", &position);
+    server.stop();
+    let written = swap_version(&site, 1);
+
+    let process = site.spawn();
+    process.listening(LONG).expect_err("it must not serve");
+    let words = process.last_words();
+    assert!(words.contains("version 1,"), "{words}");
+    assert!(words.contains("use the program that wrote it"), "{words}");
+    drop(process);
+
+    assert_eq!(swap_version(&site, written), 1, "nothing was written");
+    let server = site.start();
+    assert_eq!(server.client.get("/v1/profiles/user_id:u1").ok()["computed"]["orders"], 1);
+}
+
+/// Writes another version before the row that says where the state stands; gives the one that was there.
+fn swap_version(site: &Site, version: u8) -> u8 {
+    let state = site.path("data/state");
+    let tables = DB::list_cf(&Options::default(), &state).unwrap();
+    // What merges facts is the program's own; nothing is merged here.
+    let mut options = Options::default();
+    options.set_merge_operator_associative("facts", |_, before, _| before.map(<[u8]>::to_vec));
+    let tables = tables.into_iter().map(|table| rocksdb::ColumnFamilyDescriptor::new(table, options.clone()));
+    let state = DB::open_cf_descriptors(&options, &state, tables).unwrap();
+    let table = state.cf_handle("meta").unwrap();
+    let mut row = state.get_cf(table, b"meta").unwrap().unwrap();
+    let before = std::mem::replace(&mut row[0], version);
+    state.put_cf(table, b"meta", row).unwrap();
+    before
+}
