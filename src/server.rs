@@ -211,8 +211,15 @@ fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data folder {} ([data] dir)", dir.display()))?;
     let state = dir.join("state");
-    let store = Store::open(&state, store_options(config)).with_context(|| {
-        format!("cannot open {} (one process a folder: is another tributary running on it?)", state.display())
+    let store = Store::open(&state, store_options(config)).map_err(|error| {
+        let mend = match (error.is_locked(), error.is_damage()) {
+            (true, _) => " (one process a folder: is another tributary running on it?)",
+            (_, true) => {
+                " (it is damaged: restore it, or move it away to have it made anew from what the log still holds)"
+            }
+            _ => "",
+        };
+        anyhow::Error::new(error).context(format!("cannot open {}{mend}", state.display()))
     })?;
     let log = open_log(config, dir)?;
     let mut sources = vec![Source { stream: LOG_STREAM.to_owned(), log: log.clone() }];

@@ -21,6 +21,7 @@ const EPOCHS: &str = "tributary_epochs_total";
 const FIRED: &str = "tributary_triggers_fired_total";
 const CHANGES: &str = "tributary_dataflow_changes_total";
 const LAG: &str = "tributary_log_lag_records";
+const STATE_HEALTHY: &str = "tributary_state_healthy";
 const CONNECTIONS: &str = "tributary_http_connections";
 const SOURCE_UP: &str = "tributary_source_up";
 const EPOCH: &str = "tributary_epoch";
@@ -74,6 +75,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_gauge!(VALUES_MAX, "The most values that are kept of one identifier for all definitions.");
     describe_gauge!(REDEFINED, "How much of a stage of changing definitions is done; 1 while none change.");
     describe_gauge!(LAG, "Records of a stream that are not read yet.");
+    describe_gauge!(STATE_HEALTHY, "1 while epochs can be committed.");
     describe_gauge!(CONNECTIONS, "Connections open.");
     describe_gauge!(SOURCE_UP, "1 while a stream can be read.");
     describe_gauge!(EPOCH, "The last committed epoch.");
@@ -178,6 +180,11 @@ pub fn fired(trigger: &str) {
 /// How far behind a stream's end the engine is.
 pub fn lag(stream: &str, records: i64) {
     gauge!(LAG, "stream" => stream.to_owned()).set(records as f64);
+}
+
+/// Whether the last epoch could be committed.
+pub fn state_health(is_well: bool) {
+    gauge!(STATE_HEALTHY).set(f64::from(u8::from(is_well)));
 }
 
 /// So many connections are open.

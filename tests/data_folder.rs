@@ -43,6 +43,26 @@ fn a_state_of_another_version_is_refused_and_left_as_it_is() {
     assert_eq!(server.client.get("/v1/profiles/user_id:u1").ok()["computed"]["orders"], 1);
 }
 
+/// What is read of the log is kept with the state. A log that ends before it is another one: nothing may be appended to it,
+/// since what stands there would be taken for read.
+#[test]
+fn a_log_that_is_not_the_states_is_not_appended_to() {
+    let site = Site::new(SHOP);
+    let server = site.start();
+    let order = |user: &str| json!({ "type": "track", "userId": user, "event": "Order Completed", "properties": { "total": 5 } });
+    let position = server.client.batch(&[order("u1"), order("u2")]);
+    server.client.profile_at("user_id:u2", &position);
+    server.stop();
+    std::fs::rename(site.path("data/log"), site.path("log")).unwrap();
+    let process = site.spawn();
+    process.listening(LONG).expect_err("it must not serve");
+    assert!(process.last_words().contains("the log ends at 0 but has been read up to 2"), "{}", process.last_words());
+    drop(process);
+    std::fs::remove_dir_all(site.path("data/log")).unwrap();
+    std::fs::rename(site.path("log"), site.path("data/log")).unwrap();
+    site.start().client.get("/v1/profiles/user_id:u2").ok();
+}
+
 /// Writes another version before the row that says where the state stands; gives the one that was there.
 fn swap_version(site: &Site, version: u8) -> u8 {
     let state = site.path("data/state");

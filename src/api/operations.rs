@@ -24,14 +24,16 @@ pub async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Whether the dataflow has caught up with the state, so that answers are as fresh as commits.
+/// Whether the dataflow has caught up with the state and epochs can be committed, so that answers are fresh.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "It has"), (status = 503, description = "Not yet")))]
 pub async fn ready(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
     let committed = state.committed.borrow();
-    let (status, word) = match committed.hydrated {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the dataflow is being re-fed from the stored facts"),
+    let (status, word) = match (committed.hydrated, &committed.trouble) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the dataflow is being re-fed from the stored facts"),
+        // Why, is for whoever reads the log.
+        (true, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, "the state cannot be written; it is tried again"),
+        (true, None) => (StatusCode::OK, "ready"),
     };
     (status, Json(json!({ "status": word, "epoch": committed.epoch })))
 }

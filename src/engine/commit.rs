@@ -115,8 +115,10 @@ impl Committer {
                 let _span = tracing::debug_span!("commit", epoch, events = prepared.events.len()).entered();
                 match self.try_commit(prepared, changes) {
                     Ok(meta) => self.meta = meta,
-                    Err(error) if since.elapsed() < GIVE_UP_AFTER && error.is_of_disk() => {
+                    Err(error) if since.elapsed() < GIVE_UP_AFTER && error.may_pass() => {
                         tracing::warn!(%error, epoch, "commit failed, trying again");
+                        telemetry::state_health(false);
+                        self.status.send_modify(|status| status.trouble = Some(error.to_string()));
                         return Ok(Some(RETRY_EVERY));
                     }
                     Err(error) => return Err(error),
@@ -126,6 +128,7 @@ impl Committer {
                     telemetry::defined(&self.settled.program);
                 }
                 telemetry::committed(prepared, since.elapsed());
+                telemetry::state_health(true);
                 if self.happened.receiver_count() > 0 {
                     // Nobody may be left by now.
                     self.happened.send(Arc::new((std::mem::take(prepared.as_mut()), std::mem::take(changes)))).ok();

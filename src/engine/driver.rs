@@ -179,7 +179,6 @@ impl<D: Dataflow> Driver<D> {
         crash::at(Place::Fed);
         self.hand_on(Work::Hydrated { now, aggregates: self.meta.aggregates.clone() })?;
         tracing::info!(identifiers, took_ms = started.elapsed().as_millis() as u64, "the dataflow is up to date");
-        self.readers = Readers::open(&self.sources, &self.meta.positions)?;
         self.positions.clone_from(&self.meta.positions);
         self.last = (self.meta.epoch, self.meta.clock);
         Ok(())

@@ -116,7 +116,11 @@ impl Engine {
         let Works { committed, progress, happened, incoming, stop } = works;
         let (failure, failed) = watch::channel(None);
         let threads = vec![
-            spawn("driver", stop.clone(), failure.clone(), move || driver.run().map_err(|error| error.to_string()))?,
+            spawn("driver", stop.clone(), failure.clone(), move || match driver.run() {
+                // Whoever has stopped first says why.
+                Ok(()) | Err(EngineError::Stopping) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            })?,
             spawn("committer", stop.clone(), failure, move || {
                 committer.run(&incoming).map_err(|error| error.to_string())
             })?,
@@ -174,6 +178,8 @@ fn assemble<D: Dataflow>(
     let EngineParts { store, sources, processor, plan, wanted, rules, messages, clock, workers, driver, intake } =
         parts;
     let mut meta = store.view().meta()?.unwrap_or_else(|| Meta { state_id: state_id(), ..Meta::default() });
+    // Before anything is accepted: a log that is not this state's must not be appended to.
+    let readers = readers::Readers::open(&sources, &meta.positions)?;
     meta.run += 1;
     store.write_meta(&meta)?;
     tracing::info!(run = meta.run, epoch = meta.epoch, "engine starts");
@@ -227,7 +233,7 @@ fn assemble<D: Dataflow>(
         names: Arc::new(meta.sources.clone()),
         stop: stop.clone(),
         meta,
-        readers: readers::Readers::default(),
+        readers,
         positions: BTreeMap::new(),
         last: (0, 0),
         awaited: 0,

@@ -26,7 +26,6 @@ struct Trouble {
 }
 
 /// Readers of all streams.
-#[derive(Default)]
 pub(super) struct Readers(Vec<Stream>);
 
 impl Readers {

@@ -23,6 +23,8 @@ pub struct Committed {
     pub next_message: u64,
     /// When what is said of some customer next changes by itself.
     pub next_wake: Option<Millis>,
+    /// Why the next epoch could not be committed so far, while it is tried again.
+    pub trouble: Option<String>,
     /// Whether the dataflow has been re-fed since the start.
     pub hydrated: bool,
     /// The definitions by which all customers are told of.
@@ -40,6 +42,7 @@ impl Committed {
             profiles: meta.profiles,
             next_message: meta.next_message,
             next_wake,
+            trouble: None,
             hydrated,
             plan,
         }

@@ -3,6 +3,7 @@
 //! One column family a table, one file a table with its key, value and functions. All writes of an epoch go through
 //! one [`Batch`]; all reads of an answer go through one [`View`], which is a snapshot: whole epochs only.
 
+mod error;
 pub mod codec;
 pub mod keys;
 mod tables;
@@ -25,6 +26,7 @@ pub mod definitions;
 pub mod meta;
 
 pub use codec::CodecError;
+pub use error::StoreError;
 pub use links::LinkFacts;
 pub use meta::Meta;
 pub use rejected::Rejected;
@@ -35,28 +37,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tributary_model::Millis;
-
-/// Why the state cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// RocksDB says so: disk full, damage, a lock held by another process.
-    #[error("state: {0}")]
-    RocksDb(#[from] rocksdb::Error),
-    /// The disk says so.
-    #[error("state: {0}")]
-    Io(#[from] std::io::Error),
-    /// A stored value cannot be read.
-    #[error("state, table {table}: {source}")]
-    Codec {
-        /// The table.
-        table: &'static str,
-        /// What is wrong with the value.
-        source: CodecError,
-    },
-    /// A table or a key is not as this program writes it.
-    #[error("state, table {0}: not as this program writes it; restore a backup or delete the state to replay the log")]
-    Damaged(&'static str),
-}
 
 /// How the state is kept.
 #[derive(Clone, Copy, Debug)]
@@ -86,13 +66,6 @@ pub struct Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Store at {}", self.db.path().display())
-    }
-}
-
-impl StoreError {
-    /// Whether it is the disk's fault, which may pass: it may be full only for a while.
-    pub fn is_of_disk(&self) -> bool {
-        matches!(self, Self::RocksDb(_) | Self::Io(_))
     }
 }
 
@@ -148,6 +121,9 @@ impl Store {
         db_options.set_max_background_jobs(2);
         db_options.set_bytes_per_sync(1 << 20);
         db_options.set_enable_pipelined_write(false);
+        // All tables reach their files together. Else a process that ends while RocksDB recovers from a full disk, which
+        // flushes them one by one, would find a batch that had failed in some tables and not in others.
+        db_options.set_atomic_flush(true);
         db_options.set_keep_log_file_num(3);
         let families = tables::families(options, &clock);
         let db = match read_only {
@@ -240,11 +216,11 @@ impl Store {
 }
 
 fn decode<T: DeserializeOwned>(table: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    codec::decode(bytes).map_err(|source| StoreError::Codec { table, source })
+    codec::decode(bytes).map_err(|reason| StoreError::Codec { table, reason })
 }
 
 fn encode(table: &'static str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    codec::encode(value).map_err(|source| StoreError::Codec { table, source })
+    codec::encode(value).map_err(|reason| StoreError::Codec { table, reason })
 }
 
 /// Writes that become visible together.

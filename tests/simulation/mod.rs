@@ -16,11 +16,12 @@ mod judge;
 mod shop;
 mod world;
 mod redefine;
+mod by_hand;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use world::{Sabotage, run};
+use world::{Sabotage, World, run};
 
 /// Seeds of a run that nobody has asked more of.
 const SEEDS: u64 = 300;
@@ -75,6 +76,23 @@ fn a_seed_says_the_same_again() {
         let (one, other) = (run(seed, Sabotage::None).unwrap(), run(seed, Sabotage::None).unwrap());
         assert_eq!(one.steps, other.steps, "seed {seed}");
     }
+}
+
+#[test]
+fn a_state_that_cannot_be_written_says_so_and_goes_on_when_it_can() {
+    let mut world = World::new(1, Sabotage::None);
+    world.drain_prelude().unwrap();
+    world.fail_writes(3);
+    world.send_all();
+    let mut told = false;
+    for _ in 0..200 {
+        world.drive().unwrap();
+        world.commit().unwrap();
+        told |= world.trouble().is_some();
+    }
+    assert!(told, "three commits failed");
+    assert_eq!(world.trouble(), None, "and then it went on");
+    world.end();
 }
 
 /// A simulation that finds nothing may be one that looks at nothing: what surrounds the engine breaks its word here, as the

@@ -50,7 +50,7 @@ pub(super) const BEGIN: Millis = 1_780_000_000_000;
 pub(super) struct Process {
     store: Arc<Store>,
     pub(super) definer: Definer,
-    engine: Stepped,
+    pub(super) engine: Stepped,
     outbox: Arc<StoreOutbox>,
     next_at_start: u64,
     /// Whether the topic's progress is settled since the last trouble.
@@ -62,11 +62,11 @@ pub(super) struct World {
     pub(super) rng: StdRng,
     sabotage: Sabotage,
     clock: Arc<AtomicI64>,
-    disk: Disk,
-    log: SimLog,
+    pub(super) disk: Disk,
+    pub(super) log: SimLog,
     topic: SimTopic,
     webhook: SimWebhook,
-    waiting: VecDeque<Vec<Value>>,
+    pub(super) waiting: VecDeque<Vec<Value>>,
     /// What clients were told that it is stored.
     accepted: Vec<Value>,
     pub(super) extra: [bool; EXTRA.len()],
@@ -94,7 +94,7 @@ pub(super) fn run(seed: u64, sabotage: Sabotage) -> Result<World, String> {
 }
 
 impl World {
-    fn new(seed: u64, sabotage: Sabotage) -> Self {
+    pub(super) fn new(seed: u64, sabotage: Sabotage) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut traffic = Traffic::new(seed, rng.random_range(4..16), BEGIN);
         let prelude = traffic.prelude();
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         self.clock.load(Ordering::Relaxed)
     }
 
@@ -133,11 +133,7 @@ impl World {
     }
 
     fn play(&mut self) -> Result<(), String> {
-        // What makes kiosks known as shared is committed before anything fires.
-        self.start()?;
-        let prelude = self.waiting.pop_front().unwrap();
-        self.log.put(self.now(), &prelude);
-        self.drain("the prelude")?;
+        self.drain_prelude()?;
         let most = 40 * (self.waiting.len() + 10);
         for _ in 0..most {
             if self.waiting.is_empty() {
@@ -162,6 +158,14 @@ impl World {
         let fired = oracle::fired(&events, self.now());
         compare::messages(&self.topic.messages(), &fired).map_err(|why| format!("topic: {why}"))?;
         compare::messages(&self.webhook.messages()?, &fired).map_err(|why| format!("webhook: {why}"))
+    }
+
+    /// What makes kiosks known as shared is committed before anything fires.
+    pub(super) fn drain_prelude(&mut self) -> Result<(), String> {
+        self.start()?;
+        let prelude = self.waiting.pop_front().unwrap();
+        self.log.put(self.now(), &prelude);
+        self.drain("the prelude")
     }
 
     /// Does one thing.
@@ -375,6 +379,7 @@ impl World {
         let is_settled = process.definer.wanted().borrow().version <= process.engine.committed().borrow().plan.version;
         Ok(position as usize == self.log.end()
             && process.engine.committed().borrow().hydrated
+            && process.engine.committed().borrow().trouble.is_none()
             && is_settled
             && !process.engine.is_redefining()
             && !waits("out").map_err(failed)?

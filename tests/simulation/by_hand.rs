@@ -1,0 +1,24 @@
+//! What a test does to a world by hand.
+
+use super::world::World;
+
+impl World {
+    pub(super) fn fail_writes(&mut self, writes: usize) {
+        self.disk.fail(writes);
+    }
+
+    pub(super) fn send_all(&mut self) {
+        for batch in std::mem::take(&mut self.waiting) {
+            self.log.put(self.now(), &batch);
+        }
+    }
+
+    /// Why the last epoch could not be committed, if it could not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.process.as_ref()?.engine.committed().borrow().trouble.clone()
+    }
+
+    pub(super) fn end(mut self) {
+        self.process.take().into_iter().for_each(|process| process.engine.end());
+    }
+}
