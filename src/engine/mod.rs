@@ -186,6 +186,7 @@ fn assemble<D: Dataflow>(
 
     telemetry::defined(&plan.program);
     telemetry::redefined(1.0);
+    telemetry::state_health(true);
     let (status, committed) = watch::channel(Committed::new(&meta, None, false, plan.clone()));
     let (telling, progress) = watch::channel(None);
     let (happened, _) = broadcast::channel(EPOCHS_WAITING);
