@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -23,6 +24,12 @@ fn order(user: &str) -> Value {
 
 fn refund(id: &str) -> Value {
     json!({ "type": "track", "userId": "u1", "event": "Refund Requested", "properties": { "refund_id": id } })
+}
+
+/// Writes an order of each of these users to a topic.
+fn put(broker: &Broker, topic: &str, users: Range<usize>) {
+    let events: Vec<String> = users.map(|user| order(&format!("k{user}")).to_string()).collect();
+    broker.produce(topic, Some(0), events.iter().map(|event| ("key", event.as_bytes())));
 }
 
 /// The refunds that a topic has.
@@ -71,15 +78,11 @@ fn a_source_that_was_cut_off_stops_alone_and_goes_on_when_told_to() {
     let site = Site::new(SHOP).with("TRIBUTARY_KAFKA_BOOTSTRAP_SERVERS", &broker.bootstrap_servers);
     let source = format!("[[sources.kafka]]\ntopic = \"{foreign}\"\nname = \"web\"\n");
     site.configure(&source);
-    let put = |users: std::ops::Range<usize>| {
-        let events: Vec<String> = users.map(|user| order(&format!("k{user}")).to_string()).collect();
-        broker.produce(&foreign, Some(0), events.iter().map(|event| ("key", event.as_bytes())));
-    };
-    put(0..3);
+    put(broker, &foreign, 0..3);
     let server = site.start();
     await_orders(&server.client, "k2", 1);
     server.kill();
-    put(3..6);
+    put(broker, &foreign, 3..6);
     broker.truncate(&foreign, 0, 5);
 
     let server = site.start();
@@ -102,12 +105,13 @@ fn a_topic_that_is_made_anew_is_not_taken_for_the_old_one() {
     let broker = Broker::shared();
     let foreign = broker.topic("made-anew", 1);
     let site = Site::new(SHOP).with("TRIBUTARY_KAFKA_BOOTSTRAP_SERVERS", &broker.bootstrap_servers);
-    site.configure(&format!("[[sources.kafka]]\ntopic = \"{foreign}\"\nname = \"web\"\n"));
-    let put = |users: std::ops::Range<usize>| {
-        let events: Vec<String> = users.map(|user| order(&format!("k{user}")).to_string()).collect();
-        broker.produce(&foreign, Some(0), events.iter().map(|event| ("key", event.as_bytes())));
+    let source = |name: &str| {
+        site.configure(&format!(
+            "[[sources.kafka]]\ntopic = \"{foreign}\"\nname = \"{name}\"\non_truncated = \"earliest\"\n"
+        ));
     };
-    put(0..20);
+    source("web");
+    put(broker, &foreign, 0..20);
     let server = site.start();
     await_orders(&server.client, "k19", 1);
     assert_eq!(up(&server.client, "kafka:web"), 1.0);
@@ -115,8 +119,14 @@ fn a_topic_that_is_made_anew_is_not_taken_for_the_old_one() {
     eventually("it is gone", LONG, || equal(&broker.partitions(&foreign), &0));
     broker.create(&foreign, 1, &[]);
     eventually("it is there again", LONG, || equal(&broker.partitions(&foreign), &1));
-    put(20..25);
+    put(broker, &foreign, 20..25);
     await_given_up(&site, &server.client);
+    server.stop();
+    // Its records are those of another source.
+    source("web-again");
+    let server = site.start();
+    await_orders(&server.client, "k20", 1);
+    await_orders(&server.client, "k24", 1);
 }
 
 /// The folder of an earlier day is put back. Whatever happens from then on is sent, though its numbers were used before.
@@ -126,7 +136,7 @@ fn what_happens_after_an_old_state_was_put_back_is_sent() {
     let out = broker.topic("restored", 2);
     let site = site_to(broker, &out);
     let server = site.start();
-    let sends = |client: &Client, names: std::ops::Range<usize>| {
+    let sends = |client: &Client, names: Range<usize>| {
         let events: Vec<Value> = names.clone().map(|number| refund(&format!("r{number}"))).collect();
         client.batches(&events);
         eventually("they are sent", LONG, || {

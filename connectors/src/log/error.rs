@@ -60,8 +60,7 @@ pub enum LogError {
     /// The log is shorter than what was read of it before.
     #[error(
         "{stream}, partition {partition}: the log ends at {end} but has been read up to {wanted}, so it is not the log \
-         that this state was built from; give back the old log, or set on_truncated = \"earliest\" for a topic that was \
-         made anew"
+         that this state was built from; give back the old log; a source that was made anew is read from its beginning under another name"
     )]
     Shorter {
         /// Which log.

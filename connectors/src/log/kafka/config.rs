@@ -22,7 +22,7 @@ pub(super) const QUEUE_BYTES: usize = 64 << 20;
 pub enum OnTruncated {
     /// Stop with an error: nothing is lost in silence.
     Stop,
-    /// Go on from the earliest record there is, with a warning.
+    /// Go on from the earliest record there is, with a warning. A topic that ends before is another one, and stops all the same.
     Earliest,
 }
 

@@ -121,11 +121,7 @@ impl Search {
         let watermarks = self.consumer.fetch_watermarks(&self.config.topic, partition, ANSWER_TIMEOUT);
         let (_, end) = watermarks.map_err(|error| self.config.error(error))?;
         let before = self.ends.insert(partition, end).unwrap_or(0);
-        if end < before {
-            let stream = format!("Kafka topic {}", self.config.topic);
-            return Err(LogError::Shorter { stream, partition, end, wanted: before });
-        }
-        Ok(())
+        if end < before { self.gone(partition, before, 0, end) } else { Ok(()) }
     }
 
     /// Where to go on in a partition: at `next`, if the topic still has it.
@@ -139,14 +135,14 @@ impl Search {
         Ok(earliest)
     }
 
-    /// What the configuration says to do when `wanted` is not there.
+    /// What to do when `wanted` is not there: what the configuration says of records that are cut off. A topic that is
+    /// shorter is another one, whose records would be taken for read.
     fn gone(&self, partition: i32, wanted: i64, earliest: i64, end: i64) -> Result<(), LogError> {
         let stream = format!("Kafka topic {}", self.config.topic);
-        let error = if wanted < earliest {
-            LogError::Truncated { stream, partition, wanted, earliest }
-        } else {
-            LogError::Shorter { stream, partition, end, wanted }
-        };
+        if wanted >= earliest {
+            return Err(LogError::Shorter { stream, partition, end, wanted });
+        }
+        let error = LogError::Truncated { stream, partition, wanted, earliest };
         match self.config.on_truncated {
             OnTruncated::Stop => Err(error),
             OnTruncated::Earliest => {
