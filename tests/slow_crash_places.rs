@@ -1,20 +1,14 @@
 //! The process ends at every named place of the way of an event, of a change of definitions and of a start, one after the
 //! other, under load. In the end nothing is lost, nothing is counted twice, and each qualification is sent once.
 
-use crate::slow_crash::webhooks;
 use crate::support::client::{ADMIN_TOKEN, As, Client};
-use crate::support::compare;
+use crate::support::crash::CrashingShop;
 use crate::support::kafka::Broker;
-use crate::support::load::Load;
-use crate::support::oracle;
-use crate::support::receiver::{Receiver, secret};
 use crate::support::server::{Process, Site};
-use crate::support::traffic::{SHOP, Traffic, seed, triggers};
 use crate::support::wait::eventually;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 use tributary_connectors::crash::{Place, VARIABLE};
@@ -39,31 +33,10 @@ fn at_every_place_with_the_log_in_kafka() {
 }
 
 fn crash(broker: &Broker, place: impl FnOnce(Site) -> Site) {
-    let now = jiff::Timestamp::now().as_millisecond();
-    let seed = seed();
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut traffic = Traffic::new(seed, 300, now);
-    let receiver = Receiver::start();
-    let out = broker.topic("crash-places-triggers", 4);
-    let hook = format!("type: webhook, url: \"{}\", secret: \"env:CRM_SECRET\", allow_private: true", receiver.url);
-    let definitions = SHOP.to_owned() + &triggers(&[("out", format!("type: kafka, topic: {out}")), ("hook", hook)]);
-    let site = place(Site::new(&definitions).with("CRM_SECRET", &secret()));
-
-    let prelude = traffic.prelude();
-    let server = site.start();
-    server.client.batches(&prelude);
-    eventually("the prelude is in", LONG, || compare::state(&server.client, &oracle::profiles(&prelude, now)));
-    server.kill();
-
-    let sent = traffic.take(Place::ALL.len() * 1_000);
-    let load = Load::new(&sent, 4, &mut rng);
+    let mut shop = CrashingShop::new(broker, place, 300, (Place::ALL.len() * 1_000, 4));
     for place in Place::ALL {
-        let times = match place {
-            Place::Fed | Place::Reconciled | Place::BackfillBegun | Place::BackfillEnding => 1,
-            Place::DefinitionsWritten | Place::GatheringNoted | Place::Gathering => 1,
-            Place::Sweeping | Place::DroppingNoted | Place::Dropping => 1,
-            _ => rng.random_range(1..4),
-        };
+        let CrashingShop { site, definitions, rng, load, .. } = &mut shop;
+        let times = if is_of_events(*place) { rng.random_range(1..4) } else { 1 };
         if matches!(place, Place::BackfillBegun | Place::BackfillEnding) {
             // Other aggregates than those of the last start.
             let one_more = format!("\n  {}: count(properties.{})\n", place.name(), place.name());
@@ -79,27 +52,19 @@ fn crash(broker: &Broker, place: impl FnOnce(Site) -> Site) {
             Err(_) => wait_for_the_end(&mut process, *place, &Client::new("http://127.0.0.1:1")),
         }
     }
-    site.define(&definitions);
-    let server = site.start();
-    load.run_until(&server.client, usize::MAX / 2, || {});
-    assert!(load.is_through(), "all is sent in the end");
-    let events = [prelude, sent].concat();
-    let expected = oracle::profiles(&events, now);
-    eventually("the state is the oracle's", LONG, || compare::state(&server.client, &expected));
-    let fired = oracle::fired(&events, now);
-    eventually("the Kafka topic has each qualification", LONG, || {
-        let records = broker.read_committed(&out);
-        let bodies: Vec<Value> =
-            records.iter().map(|record| serde_json::from_slice(&record.payload).unwrap()).collect();
-        compare::messages(&bodies, &fired)
-    });
-    eventually("the webhook has each qualification", LONG, || webhooks(&receiver, &fired));
-    server.stop();
+    shop.site.define(&shop.definitions);
+    shop.judge();
 }
 
-/// Waits until the process has ended at its place, and changes definitions meanwhile if that is what leads there.
-fn wait_for_the_end(process: &mut Process, place: Place, client: &Client) {
-    let changes = matches!(
+/// Whether a place is on the way of events, which pass it often.
+fn is_of_events(place: Place) -> bool {
+    !is_of_definitions(place)
+        && !matches!(place, Place::Fed | Place::Reconciled | Place::BackfillBegun | Place::BackfillEnding)
+}
+
+/// Whether a place is on the way of definitions that change.
+fn is_of_definitions(place: Place) -> bool {
+    matches!(
         place,
         Place::DefinitionsWritten
             | Place::GatheringNoted
@@ -107,13 +72,17 @@ fn wait_for_the_end(process: &mut Process, place: Place, client: &Client) {
             | Place::Sweeping
             | Place::DroppingNoted
             | Place::Dropping
-    );
+    )
+}
+
+/// Waits until the process has ended at its place, and changes definitions meanwhile if that is what leads there.
+fn wait_for_the_end(process: &mut Process, place: Place, client: &Client) {
     let mut is_defined = false;
     let status = eventually(&format!("the process ends at {}", place.name()), LONG, || {
         if let Some(status) = process.ended() {
             return Ok(status);
         }
-        if changes {
+        if is_of_definitions(place) {
             // Defined and deleted in turn; the process may end before it answers.
             let path = "/v1/segments/dear";
             let (method, body) = match is_defined {

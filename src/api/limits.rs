@@ -64,24 +64,26 @@ impl Room {
         limit: usize,
         within: Duration,
     ) -> Result<(Bytes, Held), ApiError> {
-        let mut held = Held(self.bytes.clone().try_acquire_many_owned(0).ok());
+        let mut held: Option<OwnedSemaphorePermit> = None;
         let mut hold = |bytes: usize| {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             let more = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| full("bytes").and_close())?;
-            match &mut held.0 {
+            match &mut held {
                 Some(held) => held.merge(more),
-                none => *none = Some(more),
+                None => held = Some(more),
             }
             Ok(())
         };
         let body = read_holding(headers, body, limit, within, &mut hold).await?;
-        Ok((body, held))
+        Ok((body, Held { _bytes: held }))
     }
 }
 
 /// Room for bytes, until it is dropped.
 #[derive(Debug)]
-pub struct Held(Option<OwnedSemaphorePermit>);
+pub struct Held {
+    _bytes: Option<OwnedSemaphorePermit>,
+}
 
 fn full(what: &str) -> ApiError {
     ApiError::too_many("too_many_requests", format!("too many {what} are under way; send again later"))

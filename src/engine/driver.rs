@@ -202,11 +202,11 @@ impl<D: Dataflow> Driver<D> {
         let (epoch, now) = (self.last.0 + 1, (self.clock)().max(self.last.1));
         // Statements are few, and look at more than what was touched lately: they find the store up to date.
         let states = entries.iter().any(|(source, entry)| is_statement(*source, entry));
-        let next_step = self.redefining.next_step(self.committed.borrow().plan.version);
-        let (committed, next_wake, profiles) = {
+        let (committed, next_wake, profiles, settled) = {
             let committed = self.committed.borrow();
-            (committed.epoch, committed.next_wake, committed.profiles)
+            (committed.epoch, committed.next_wake, committed.profiles, committed.plan.version)
         };
+        let next_step = self.redefining.next_step(settled);
         if (states || next_step.is_some()) && committed < self.last.0 {
             (self.held, self.awaited) = (entries, self.last.0);
             return Ok(step);

@@ -7,18 +7,13 @@ impl World {
         self.disk.fail(writes);
     }
 
-    pub(super) fn send_all(&mut self) {
-        for batch in std::mem::take(&mut self.waiting) {
-            self.log.put(self.now(), &batch);
-        }
-    }
-
     /// Why the last epoch could not be committed, if it could not.
     pub(super) fn trouble(&self) -> Option<String> {
         self.process.as_ref()?.engine.committed().borrow().trouble.clone()
     }
 
-    pub(super) fn end(mut self) {
+    /// Lets go of what runs.
+    pub(super) fn end(&mut self) {
         self.process.take().into_iter().for_each(|process| process.engine.end());
     }
 }

@@ -1,10 +1,14 @@
 //! What is stored against what the oracle says.
 
+use super::shop::shop;
+use super::world::{Sabotage, World};
 use crate::support::oracle;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use tributary::definitions::Definer;
 use tributary::engine::Profile;
-use tributary::store::Store;
+use tributary::store::definitions::Kind;
+use tributary::store::{Meta, Store};
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::Plan;
 use tributary_model::{Identifier, Millis, ProfileId};
@@ -81,4 +85,57 @@ fn same<T: PartialEq + std::fmt::Debug>(whose: &str, what: &str, shown: &T, want
 fn numbers(object: &Map<String, Value>) -> BTreeMap<&str, String> {
     let text = |value: &Value| value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number:.6}"));
     object.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), text(value))).collect()
+}
+
+/// What of the log a state covers.
+pub(super) fn read_to(meta: &Meta) -> usize {
+    let position = meta.positions.get("log").and_then(|position| position.0.get(&0));
+    position.map_or(0, |offset| usize::try_from(*offset).unwrap())
+}
+
+impl World {
+    /// What is on the disk is the state as of what the log had up to its position: nothing half-done.
+    pub(super) fn check_start(&mut self, store: &Store, definer: &Definer) -> Result<(), String> {
+        let view = store.view();
+        let meta = view.meta().map_err(|error| error.to_string())?.unwrap_or_default();
+        // What facts hold besides what definitions ask is known not to be relied on.
+        let unsettled = view.unsettled().map_err(|error| error.to_string())?;
+        let mut known: BTreeSet<u64> = meta.aggregates.iter().chain(&unsettled).copied().collect();
+        known.extend(if meta.epoch == 0 { definer.at_start().aggregate_ids() } else { Vec::new() });
+        let mut unknown = None;
+        let checked = store.each_facts(|id, facts| {
+            unknown = unknown.or(facts.aggregates.iter().find(|(held, _)| !known.contains(held)).map(|_| id));
+            Ok(())
+        });
+        checked.map_err(|error| error.to_string())?;
+        if let Some(id) = unknown {
+            return Err(format!("{id:?} holds an aggregate that is relied on though it may not be whole"));
+        }
+        let kept = definer.wanted().borrow().kept.clone();
+        for (is_on, (name, ..)) in self.extra.iter_mut().zip(EXTRA) {
+            // A change that was not answered may have been made.
+            *is_on = kept.get(&(Kind::Segment, name.to_owned())).is_some_and(|kept| kept.says.is_some());
+        }
+        let position = read_to(&meta);
+        if position == 0 || self.sabotage == Sabotage::LogForgets {
+            return Ok(());
+        }
+        let events = self.log.events(position.min(self.log.end()));
+        let expected = oracle::profiles(&events, self.now());
+        let stored = meta.profiles;
+        if stored == expected.len() as i64 {
+            Ok(())
+        } else {
+            Err(format!("at a start {stored} profiles are stored of {} at position {position}", expected.len()))
+        }
+    }
+
+    pub(super) fn judge(&self) -> Result<(), String> {
+        let Some(process) = &self.process else { return Err("nothing runs".to_owned()) };
+        let plan = process.engine.committed().borrow().plan.clone();
+        let extra: Vec<&Extra> =
+            EXTRA.iter().zip(self.extra).filter(|(_, is_on)| *is_on).map(|(extra, _)| extra).collect();
+        let events = self.log.events(self.log.end());
+        state(&process.store, &plan, &shop().rules, &events, &extra, self.now())
+    }
 }

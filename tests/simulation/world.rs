@@ -1,7 +1,7 @@
 //! One seed: events, faults and the order of all steps.
 
 use super::disk::Disk;
-use super::judge::{self, EXTRA, Extra};
+use super::judge::{EXTRA, read_to};
 use super::log::SimLog;
 use super::receivers::{SimTopic, SimWebhook, Trouble};
 use super::shop::shop;
@@ -20,7 +20,6 @@ use tributary::definitions::Definer;
 use tributary::engine::stepped::Stepped;
 use tributary::engine::{DriverOptions, EngineParts, IntakeOptions, Source};
 use tributary::store::Store;
-use tributary::store::definitions::Kind;
 use tributary_connectors::destination::{Carrier, NullObserver};
 use tributary_model::Millis;
 
@@ -48,7 +47,7 @@ pub(super) const BEGIN: Millis = 1_780_000_000_000;
 
 /// What runs until it is killed.
 pub(super) struct Process {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     pub(super) definer: Definer,
     pub(super) engine: Stepped,
     outbox: Arc<StoreOutbox>,
@@ -60,7 +59,7 @@ pub(super) struct Process {
 /// A world as its seed has it.
 pub(super) struct World {
     pub(super) rng: StdRng,
-    sabotage: Sabotage,
+    pub(super) sabotage: Sabotage,
     clock: Arc<AtomicI64>,
     pub(super) disk: Disk,
     pub(super) log: SimLog,
@@ -83,7 +82,7 @@ pub(super) fn run(seed: u64, sabotage: Sabotage) -> Result<World, String> {
     let mut world = World::new(seed, sabotage);
     match world.play() {
         Ok(()) => {
-            world.process.take().into_iter().for_each(|process| process.engine.end());
+            world.end();
             Ok(world)
         }
         Err(why) => {
@@ -145,9 +144,7 @@ impl World {
         self.disk.fail(0);
         self.log.mend();
         (self.topic.troubled, self.webhook.troubled) = (false, false);
-        for batch in std::mem::take(&mut self.waiting) {
-            self.log.put(self.now(), &batch);
-        }
+        self.send_all();
         self.drain("all of it")?;
         self.judge()?;
         let events = self.log.events(self.log.end());
@@ -197,6 +194,13 @@ impl World {
         Ok(())
     }
 
+    /// Clients send all that they have left.
+    pub(super) fn send_all(&mut self) {
+        for batch in std::mem::take(&mut self.waiting) {
+            self.log.put(self.now(), &batch);
+        }
+    }
+
     /// A client sends its next events, and again if no answer comes.
     fn send(&mut self) {
         let Some(batch) = self.waiting.pop_front() else { return };
@@ -238,43 +242,6 @@ impl World {
         let outbox = Arc::new(StoreOutbox(store.clone()));
         self.process = Some(Process { store, definer, engine, outbox, next_at_start, is_settled: false });
         Ok(())
-    }
-
-    /// What is on the disk is the state as of what the log had up to its position: nothing half-done.
-    fn check_start(&mut self, store: &Store, definer: &Definer) -> Result<(), String> {
-        let view = store.view();
-        let meta = view.meta().map_err(|error| error.to_string())?.unwrap_or_default();
-        let position = meta.positions.get("log").and_then(|position| position.0.get(&0)).copied().unwrap_or(0);
-        // What facts hold besides what definitions ask is known not to be relied on.
-        let unsettled = view.unsettled().map_err(|error| error.to_string())?;
-        let mut known: BTreeSet<u64> = meta.aggregates.iter().chain(&unsettled).copied().collect();
-        known.extend(if meta.epoch == 0 { definer.at_start().aggregate_ids() } else { Vec::new() });
-        let mut unknown = None;
-        let checked = store.each_facts(|id, facts| {
-            unknown = unknown.or(facts.aggregates.iter().find(|(held, _)| !known.contains(held)).map(|_| id));
-            Ok(())
-        });
-        checked.map_err(|error| error.to_string())?;
-        if let Some(id) = unknown {
-            return Err(format!("{id:?} holds an aggregate that is relied on though it may not be whole"));
-        }
-        let kept = definer.wanted().borrow().kept.clone();
-        for (is_on, (name, ..)) in self.extra.iter_mut().zip(EXTRA) {
-            let stands = kept.get(&(Kind::Segment, name.to_owned())).is_some_and(|kept| kept.says.is_some());
-            // A change that was not answered may have been made.
-            *is_on = stands;
-        }
-        if position == 0 || self.sabotage == Sabotage::LogForgets {
-            return Ok(());
-        }
-        let events = self.log.events(usize::try_from(position).unwrap().min(self.log.end()));
-        let expected = oracle::profiles(&events, self.now());
-        let stored = meta.profiles;
-        if stored == expected.len() as i64 {
-            Ok(())
-        } else {
-            Err(format!("at a start {stored} profiles are stored of {} at position {position}", expected.len()))
-        }
     }
 
     pub(super) fn drive(&mut self) -> Result<(), String> {
@@ -372,26 +339,16 @@ impl World {
         let view = process.store.view();
         let failed = |error: tributary::store::StoreError| error.to_string();
         let meta = view.meta().map_err(failed)?.unwrap_or_default();
-        let position = meta.positions.get("log").and_then(|position| position.0.get(&0)).copied().unwrap_or(0);
         let waits = |destination: &str| {
             view.messages_to(tributary::store::outbox::TABLE, destination, None, 1).map(|waiting| !waiting.is_empty())
         };
         let is_settled = process.definer.wanted().borrow().version <= process.engine.committed().borrow().plan.version;
-        Ok(position as usize == self.log.end()
+        Ok(read_to(&meta) == self.log.end()
             && process.engine.committed().borrow().hydrated
             && process.engine.committed().borrow().trouble.is_none()
             && is_settled
             && !process.engine.is_redefining()
             && !waits("out").map_err(failed)?
             && !waits("hook").map_err(failed)?)
-    }
-
-    fn judge(&self) -> Result<(), String> {
-        let Some(process) = &self.process else { return Err("nothing runs".to_owned()) };
-        let plan = process.engine.committed().borrow().plan.clone();
-        let extra: Vec<&Extra> =
-            EXTRA.iter().zip(self.extra).filter(|(_, is_on)| *is_on).map(|(extra, _)| extra).collect();
-        let events = self.log.events(self.log.end());
-        judge::state(&process.store, &plan, &shop().rules, &events, &extra, self.now())
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod receiver;
 pub(crate) mod kafka;
 pub(crate) mod traffic;
 pub(crate) mod load;
+pub(crate) mod crash;
 pub(crate) mod oracle;
 pub(crate) mod compare;
 pub(crate) mod expressions;

@@ -14,8 +14,7 @@ use crate::crash::{self, Place};
 use crate::log::{KafkaConfig, LogError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -79,11 +78,18 @@ enum DeliveryError {
 }
 
 impl DeliveryError {
+    /// Kafka's word for it.
+    fn code(&self) -> Option<RDKafkaErrorCode> {
+        match self {
+            Self::Kafka(error) => error.rdkafka_error_code(),
+            _ => None,
+        }
+    }
+
     /// Whether another client has taken over the transaction's name.
     fn is_fenced(&self) -> bool {
         use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-        let Self::Kafka(error) = self else { return false };
-        matches!(error.rdkafka_error_code(), Some(Fenced | InvalidProducerEpoch | ProducerFenced))
+        matches!(self.code(), Some(Fenced | InvalidProducerEpoch | ProducerFenced))
     }
 }
 
@@ -247,16 +253,15 @@ impl Topic for Connection<'_> {
 
     fn publish(&self, messages: &[Message], progress: &Progress) -> Result<(), DeliveryError> {
         self.producer.context().too_large.store(false, Ordering::Relaxed);
-        match self.transact(messages, progress) {
-            // The transaction only says that a message has failed.
-            Err(_) if self.producer.context().too_large.load(Ordering::Relaxed) => Err(DeliveryError::TooLarge),
-            Err(DeliveryError::Kafka(error))
-                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) =>
-            {
-                Err(DeliveryError::TooLarge)
+        self.transact(messages, progress).map_err(|error| {
+            // The transaction itself only says that some message has failed.
+            let is_told = self.producer.context().too_large.load(Ordering::Relaxed);
+            if is_told || error.code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                DeliveryError::TooLarge
+            } else {
+                error
             }
-            published => published,
-        }
+        })
     }
 
     fn is_too_large(error: &DeliveryError) -> bool {

@@ -33,6 +33,10 @@ pub(crate) struct Broker {
     _process: Option<Child>,
 }
 
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST))
+}
+
 /// What was read from a topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -108,16 +112,14 @@ impl Broker {
             topic = topic.set(setting, value);
         }
         let topics = [topic];
-        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
-        let done = runtime().block_on(self.admin().create_topics(&topics, &options)).unwrap();
+        let done = runtime().block_on(self.admin().create_topics(&topics, &options())).unwrap();
         assert!(done.iter().all(Result::is_ok), "{done:?}");
     }
 
     /// Deletes a topic.
     #[track_caller]
     pub(crate) fn delete(&self, topic: &str) {
-        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
-        let done = runtime().block_on(self.admin().delete_topics(&[topic], &options)).unwrap();
+        let done = runtime().block_on(self.admin().delete_topics(&[topic], &options())).unwrap();
         assert!(done.iter().all(Result::is_ok), "{done:?}");
     }
 
@@ -126,16 +128,14 @@ impl Broker {
     pub(crate) fn truncate(&self, topic: &str, partition: i32, before: i64) {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
-        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
-        runtime().block_on(self.admin().delete_records(&offsets, &options)).unwrap();
+        runtime().block_on(self.admin().delete_records(&offsets, &options())).unwrap();
     }
 
     /// Gives a topic more partitions: `total` of them.
     #[track_caller]
     pub(crate) fn extend_topic(&self, topic: &str, total: usize) {
         let wanted = [NewPartitions::new(topic, total)];
-        let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
-        let done = runtime().block_on(self.admin().create_partitions(&wanted, &options)).unwrap();
+        let done = runtime().block_on(self.admin().create_partitions(&wanted, &options())).unwrap();
         assert!(done.iter().all(Result::is_ok), "{done:?}");
     }
 

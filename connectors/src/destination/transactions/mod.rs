@@ -48,16 +48,11 @@ pub trait Topic {
 
 /// Carries messages from the outbox to a topic. After any error begin anew with [`settle`](Carrier::settle).
 pub struct Carrier<'a> {
-    /// The destination's id.
-    pub destination: &'a str,
-    /// Where messages wait.
-    pub outbox: &'a dyn Outbox,
-    /// The first number that the outbox had not given when the process started.
-    pub next_at_start: u64,
-    /// Learns what happens.
-    pub observer: &'a dyn Observer,
-    /// What time it is.
-    pub clock: fn() -> Millis,
+    destination: &'a str,
+    outbox: &'a dyn Outbox,
+    next_at_start: u64,
+    observer: &'a dyn Observer,
+    clock: fn() -> Millis,
     /// Bytes of bodies in one transaction at most, unless it is one message alone; fewer once the topic has refused as many.
     most_bytes: usize,
 }
@@ -69,7 +64,8 @@ impl std::fmt::Debug for Carrier<'_> {
 }
 
 impl<'a> Carrier<'a> {
-    /// A carrier to a destination.
+    /// A carrier from an outbox to a destination, by its id. The outbox had given all numbers before `next_at_start` when the
+    /// process started.
     pub fn new(
         destination: &'a str,
         outbox: &'a dyn Outbox,
