@@ -10,6 +10,8 @@ pub mod server;
 pub mod front;
 pub mod engine;
 pub mod store;
+pub mod backup;
+pub mod replay;
 pub mod activation;
 pub mod api;
 pub mod telemetry;

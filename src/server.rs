@@ -2,6 +2,7 @@
 
 use crate::activation::{Dispatchers, Messages};
 use crate::api;
+use crate::backup::{self, Snapshots};
 use crate::config::{Configuration, LogKind, ServerConfig};
 use crate::definitions::Definer;
 use crate::engine::suggestions::Suggestions;
@@ -11,7 +12,6 @@ use crate::store::{Store, StoreOptions};
 use crate::telemetry;
 use anyhow::Context;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -61,7 +61,8 @@ impl Server {
             let config = config.clone();
             tokio::task::spawn_blocking(move || open(&config)).await??
         };
-        let Opened { store, log, sources } = opened;
+        let Opened { store, sources } = opened;
+        let log = sources.first().map(|first| first.log.clone()).context("there is no log")?;
         let definer = {
             let store = store.clone();
             let defining = move || Definer::start(store, loaded, clock::now());
@@ -71,6 +72,7 @@ impl Server {
         };
         let definer = Arc::new(definer);
 
+        let snapshots = Arc::new(Snapshots::new(&config.data.dir, store.clone(), Some(log.clone()))?);
         let next_at_start = store.view().meta()?.unwrap_or_default().next_message;
         let engine = Engine::start(EngineParts {
             store: store.clone(),
@@ -82,14 +84,8 @@ impl Server {
             messages,
             clock: wall_clock(),
             workers: config.engine.workers,
-            driver: DriverOptions {
-                epoch_records: config.engine.epoch_records,
-                epoch_timers: config.engine.epoch_timers,
-            },
-            intake: IntakeOptions {
-                cache_entries: config.engine.cache_entries,
-                dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
-            },
+            driver: driver_options(&config),
+            intake: intake_options(&config),
         })?;
         let kafka = &config.log.kafka;
         let dispatchers =
@@ -114,6 +110,7 @@ impl Server {
             log_stream: LOG_STREAM.to_owned(),
             log: log.clone(),
             processor,
+            snapshots,
             metrics,
             shutdown: stop_http.clone(),
         });
@@ -202,27 +199,55 @@ async fn keep_suggesting(
 
 struct Opened {
     store: Arc<Store>,
-    log: Arc<dyn Log>,
     sources: Vec<Source>,
 }
 
-fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
+/// Opens the state in the data folder, which is made if it is not there.
+///
+/// # Errors
+/// If it cannot be opened, with what can be done about it.
+pub fn open_state(config: &ServerConfig) -> anyhow::Result<Store> {
     let dir = &config.data.dir;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data folder {} ([data] dir)", dir.display()))?;
-    let state = dir.join("state");
-    let store = Store::open(&state, store_options(config)).map_err(|error| {
+    let state = dir.join(backup::STATE);
+    Store::open(&state, store_options(config)).map_err(|error| {
         let mend = match (error.is_locked(), error.is_damage()) {
             (true, _) => " (one process a folder: is another tributary running on it?)",
             (_, true) => {
-                " (it is damaged: restore it, or move it away to have it made anew from what the log still holds)"
+                " (it is damaged: `tributary restore` a backup, or move it away to have it made anew from what the log still holds)"
             }
             _ => "",
         };
         anyhow::Error::new(error).context(format!("cannot open {}{mend}", state.display()))
-    })?;
-    let log = open_log(config, dir)?;
-    let mut sources = vec![Source { stream: LOG_STREAM.to_owned(), log: log.clone() }];
+    })
+}
+
+/// How the settings bound an epoch.
+pub fn driver_options(config: &ServerConfig) -> DriverOptions {
+    DriverOptions { epoch_records: config.engine.epoch_records, epoch_timers: config.engine.epoch_timers }
+}
+
+/// How the settings bound the engine's memory.
+pub fn intake_options(config: &ServerConfig) -> IntakeOptions {
+    IntakeOptions {
+        cache_entries: config.engine.cache_entries,
+        dedupe_horizon_ms: millis(config.engine.dedupe_horizon),
+    }
+}
+
+fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
+    let store = open_state(config)?;
+    let sources = open_sources(config)?;
+    Ok(Opened { store: Arc::new(store), sources })
+}
+
+/// Opens everything that is read: first the log that HTTP appends to, then the topics that others fill.
+///
+/// # Errors
+/// If one cannot be opened.
+pub fn open_sources(config: &ServerConfig) -> anyhow::Result<Vec<Source>> {
+    let mut sources = vec![Source { stream: LOG_STREAM.to_owned(), log: open_log(config)? }];
     for source in &config.sources {
         let servers = source.bootstrap_servers.clone().or_else(|| config.log.kafka.bootstrap_servers.clone());
         let mut kafka = kafka_config(config, source.topic.clone(), servers.unwrap_or_default());
@@ -230,7 +255,7 @@ fn open(config: &ServerConfig) -> anyhow::Result<Opened> {
         let opened = KafkaSource::open(kafka).with_context(|| format!("cannot read topic {}", source.topic))?;
         sources.push(Source { stream: format!("kafka:{}", source.name), log: Arc::new(opened) });
     }
-    Ok(Opened { store: Arc::new(store), log, sources })
+    Ok(sources)
 }
 
 /// How the settings have the state kept.
@@ -243,10 +268,14 @@ pub fn store_options(config: &ServerConfig) -> StoreOptions {
     }
 }
 
-fn open_log(config: &ServerConfig, dir: &Path) -> anyhow::Result<Arc<dyn Log>> {
+/// Opens the log that HTTP appends to.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn open_log(config: &ServerConfig) -> anyhow::Result<Arc<dyn Log>> {
     Ok(match config.log.kind {
         LogKind::Embedded => {
-            let dir = dir.join("log");
+            let dir = config.data.dir.join(backup::LOG);
             let context = format!("cannot open the log in {}", dir.display());
             Arc::new(
                 EmbeddedLog::open(EmbeddedConfig {

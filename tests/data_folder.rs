@@ -1,8 +1,8 @@
 //! Whose the data folder is: one process's, of one version.
 
 use crate::support::server::Site;
+use crate::support::state;
 use crate::support::traffic::SHOP;
-use rocksdb::{DB, Options};
 use serde_json::json;
 use std::time::Duration;
 
@@ -65,16 +65,8 @@ fn a_log_that_is_not_the_states_is_not_appended_to() {
 
 /// Writes another version before the row that says where the state stands; gives the one that was there.
 fn swap_version(site: &Site, version: u8) -> u8 {
-    let state = site.path("data/state");
-    let tables = DB::list_cf(&Options::default(), &state).unwrap();
-    // What merges facts is the program's own; nothing is merged here.
-    let mut options = Options::default();
-    options.set_merge_operator_associative("facts", |_, before, _| before.map(<[u8]>::to_vec));
-    let tables = tables.into_iter().map(|table| rocksdb::ColumnFamilyDescriptor::new(table, options.clone()));
-    let state = DB::open_cf_descriptors(&options, &state, tables).unwrap();
-    let table = state.cf_handle("meta").unwrap();
-    let mut row = state.get_cf(table, b"meta").unwrap().unwrap();
+    let mut row = state::row(site, "meta", b"meta");
     let before = std::mem::replace(&mut row[0], version);
-    state.put_cf(table, b"meta", row).unwrap();
+    state::put_row(site, "meta", &(b"meta".to_vec(), row));
     before
 }

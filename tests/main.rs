@@ -28,6 +28,7 @@ mod triggers;
 mod check;
 mod restart;
 mod data_folder;
+mod backup;
 mod sdk;
 mod kafka;
 mod kafka_faults;

@@ -18,7 +18,9 @@ pub mod segments;
 pub mod segment_details;
 pub mod preview;
 pub mod operations;
+pub mod snapshots;
 
+use crate::backup::Snapshots;
 use crate::config::ServerConfig;
 use crate::definitions::Definer;
 use crate::engine::preview::live::Happened;
@@ -70,6 +72,8 @@ pub struct Parts<'a> {
     pub log: Arc<dyn Log>,
     /// Validates single events before they are.
     pub processor: Arc<Processor>,
+    /// Takes snapshots for backups.
+    pub snapshots: Arc<Snapshots>,
     /// The numbers of `/metrics`.
     pub metrics: PrometheusHandle,
     /// Ends streams at shutdown.
@@ -108,6 +112,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         committed: parts.committed,
         log_stream: parts.log_stream,
         tokens,
+        snapshots: parts.snapshots,
         metrics: parts.metrics,
         max_wait: parts.config.http.max_wait,
         previews: Arc::new(tokio::sync::Semaphore::new(1)),
@@ -152,6 +157,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}/segments/{id}/explain", get(segment_details::explain))
         .route("/v1/segments/{id}/members", get(segments::members))
         .route("/v1/rejected", get(operations::rejected))
+        .route("/v1/snapshots", post(snapshots::take_snapshot))
+        .route("/v1/snapshots/{id}", delete(snapshots::delete_snapshot))
         .route("/healthz", get(operations::health))
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))
@@ -246,6 +253,8 @@ async fn relocate(request: Request, next: Next) -> Response {
         segment_details::history,
         segment_details::overlap,
         operations::rejected,
+        snapshots::take_snapshot,
+        snapshots::delete_snapshot,
         operations::health,
         operations::ready,
         operations::metrics,

@@ -2,6 +2,7 @@
 
 use super::auth::Tokens;
 use super::error::ApiError;
+use crate::backup::Snapshots;
 use crate::definitions::{Definer, Wanted};
 use crate::engine::preview::live::Happened;
 use crate::engine::suggestions::Suggestions;
@@ -46,6 +47,8 @@ pub struct ApiState {
     pub log_stream: String,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
+    /// Takes snapshots for backups.
+    pub snapshots: Arc<Snapshots>,
     /// The numbers of `/metrics`.
     pub metrics: PrometheusHandle,
     /// The longest that `timeout_ms=` may ask to wait.

@@ -4,18 +4,15 @@
 #![allow(clippy::print_stdout)]
 
 use super::ApplyArgs;
+use super::ask::ask;
 use super::check::{count, report};
 use crate::api::definition_changes::{AppliedAnswer, ManyBody, OneOfMany};
 use crate::config::load_customers;
-use anyhow::{Context, bail};
+use anyhow::Context;
+use reqwest::Method;
 use std::process::ExitCode;
-use std::time::Duration;
 use tributary_model::Definitions;
 
-/// The variable with the server's admin token.
-const TOKEN: &str = "TRIBUTARY_ADMIN_TOKEN";
-/// How long the server may take to check and keep a change.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What [`ExitCode`] tells when two folders differ, and when they could not be compared, as `diff` has it.
 const DIFFERENT: u8 = 1;
 const TROUBLE: u8 = 2;
@@ -47,27 +44,9 @@ fn put(args: &ApplyArgs, definitions: Definitions, is_trial: bool) -> anyhow::Re
     let segments = definitions.segments.into_iter();
     let segments = segments.map(|(id, says)| (id, OneOfMany { name: Some(says.name), r#where: says.condition }));
     let body = ManyBody { traits: traits.collect(), segments: segments.collect() };
-    let server = args.server.trim_end_matches('/');
-    let body = serde_json::to_string(&body)?;
-    let address = format!("{server}/v1/definitions?dry_run={is_trial}&prune={}", args.prune);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        let mut request = client.put(&address).header("content-type", "application/json").body(body);
-        if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.with_context(|| format!("no answer from {server} (--server)"))?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            let error: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            let message = error.get("message").and_then(serde_json::Value::as_str).unwrap_or(&text);
-            let hint =
-                if status.as_u16() == 401 { format!(" (the token is read from {TOKEN})") } else { String::new() };
-            bail!("the server refuses: {message}{hint}");
-        }
-        serde_json::from_str(&text).context("this is no answer of a tributary server")
-    })
+    let path = format!("/v1/definitions?dry_run={is_trial}&prune={}", args.prune);
+    let text = ask(&args.server, Method::PUT, &path, Some(serde_json::to_string(&body)?))?;
+    serde_json::from_str(&text).context("this is no answer of a tributary server")
 }
 
 fn print(applied: &AppliedAnswer, is_trial: bool) {

@@ -1,16 +1,22 @@
-//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `demo`.
+//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `backup`, `restore`, `verify`,
+//! `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
 
 pub mod apply;
+mod ask;
+pub mod backup;
 pub mod check;
 pub mod demo;
 pub mod evaluate;
+mod frozen;
 pub mod identity;
 pub mod serve;
+pub mod verify;
 
 use crate::config::Paths;
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,6 +55,12 @@ pub enum Command {
     /// Tell what identity rules do
     #[command(subcommand)]
     Identity(IdentityCommand),
+    /// Copy the state and the embedded log to a folder of backups, also while the server runs; what is there is not copied again
+    Backup(BackupArgs),
+    /// Put a backup into the data folder, which must have none of it
+    Restore(RestoreArgs),
+    /// Tell whether what is stored is what follows from what came in, also while the server runs; exit code 1 if it is not
+    Verify(VerifyArgs),
     /// Play a sample shop's traffic through a server of its own, and watch it live
     Demo(DemoArgs),
 }
@@ -94,7 +106,7 @@ pub struct ApplyArgs {
     #[arg(value_name = "DIR", default_value = crate::config::DEFINITIONS_DIR)]
     pub folder: PathBuf,
     /// Where the server listens; its admin token is read from TRIBUTARY_ADMIN_TOKEN
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, value_name = "URL", default_value = SERVER)]
     pub server: String,
     /// Also delete what the server has and the folder has not
     #[arg(long)]
@@ -124,6 +136,60 @@ pub struct EvaluateArgs {
     pub files: ConfigArgs,
 }
 
+/// Where the server is, if one runs
+const SERVER: &str = "http://127.0.0.1:8080";
+
+/// `tributary backup`
+#[derive(Clone, Debug, Args)]
+pub struct BackupArgs {
+    /// The folder of backups; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Keep the latest N backups and delete those before
+    #[arg(long, value_name = "N")]
+    pub keep: Option<NonZeroUsize>,
+    /// Where the server listens, if it runs; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
+/// `tributary restore`
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// The folder of backups
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Which backup [default: the latest]
+    #[arg(long, value_name = "ID")]
+    pub backup: Option<String>,
+    /// Only list the backups that there are
+    #[arg(long)]
+    pub list: bool,
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
+/// `tributary verify`
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// Verify the latest backup in this folder, with its checksums, instead of the data folder
+    #[arg(long, value_name = "DIR")]
+    pub backup: Option<PathBuf>,
+    /// Verify this backup instead of the latest
+    #[arg(long, value_name = "ID", requires = "backup")]
+    pub id: Option<String>,
+    /// Where the server listens, if it runs; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
 /// `tributary demo`
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
@@ -140,6 +206,9 @@ pub fn main() -> ExitCode {
         Command::Apply(args) => apply::run(&args, false),
         Command::Diff(args) => apply::run(&args, true),
         Command::Identity(command) => identity::run(&command),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }
@@ -167,9 +236,19 @@ mod tests {
     fn help_names_every_command_and_no_secret_is_a_flag() {
         let mut command = Cli::command();
         let help = command.render_long_help().to_string();
-        for name in
-            ["serve", "check", "apply", "diff", "identity", "demo", "TRIBUTARY_HTTP_ADDR", "TRIBUTARY_WRITE_KEYS"]
-        {
+        for name in [
+            "serve",
+            "check",
+            "apply",
+            "diff",
+            "identity",
+            "backup",
+            "restore",
+            "verify",
+            "demo",
+            "TRIBUTARY_HTTP_ADDR",
+            "TRIBUTARY_WRITE_KEYS",
+        ] {
             assert!(help.contains(name), "{name} is missing in:\n{help}");
         }
         for sub in command.get_subcommands() {

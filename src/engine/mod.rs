@@ -30,6 +30,7 @@ mod write;
 mod fire;
 pub mod tally;
 mod reconcile;
+pub mod derived;
 pub mod status;
 pub mod stepped;
 

@@ -45,7 +45,7 @@ impl Committer {
 }
 
 /// The difference between what is true and what is stored, as an epoch would have told it.
-fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, StoreError> {
+pub(super) fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, StoreError> {
     let Changes { owners, mut entered, counts, conflicts, mut groups, mut wakes, .. } = truth;
     let mut changes = Changes { counts, ..Changes::default() };
 

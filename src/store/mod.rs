@@ -7,6 +7,7 @@ mod error;
 pub mod codec;
 pub mod keys;
 mod tables;
+mod copies;
 pub mod facts;
 pub mod links;
 pub mod statements;
@@ -26,6 +27,7 @@ pub mod definitions;
 pub mod meta;
 
 pub use codec::CodecError;
+pub use copies::Difference;
 pub use error::StoreError;
 pub use links::LinkFacts;
 pub use meta::Meta;

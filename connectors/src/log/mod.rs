@@ -13,6 +13,8 @@ pub use record::{Entry, Record};
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +43,16 @@ pub trait Log: Debug + Send + Sync + 'static {
 
     /// Says that the engine has committed everything below: retention may delete it, and nothing else.
     fn committed(&self, position: &Position);
+
+    /// Copies the log, as it is once `first` is done, to a folder that is not there yet; what was there before `first` began
+    /// is in the copy. False where the log is kept elsewhere, and only `first` was done.
+    ///
+    /// # Errors
+    /// If `first` fails, or the copy cannot be made.
+    fn copy_after(&self, first: &mut dyn FnMut() -> io::Result<()>, _to: &Path) -> Result<bool, LogError> {
+        first()?;
+        Ok(false)
+    }
 
     /// How many records wait to be made durable.
     fn queued(&self) -> usize;

@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) earliest: AtomicI64,
     /// What lies below may be deleted.
     pub(super) committed: AtomicI64,
+    /// Held by whoever deletes, and by whoever wants that nothing is.
+    pub(super) deleting: Mutex<()>,
     /// Why appends fail, if they do.
     pub(super) trouble: Mutex<Option<String>>,
 }
@@ -72,6 +74,7 @@ impl Shared {
             changed: Condvar::new(),
             earliest: AtomicI64::new(earliest),
             committed: AtomicI64::new(0),
+            deleting: Mutex::new(()),
             trouble: Mutex::new(None),
         })
     }

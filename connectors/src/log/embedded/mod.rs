@@ -18,7 +18,9 @@ use appender::{Append, Appender};
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use database::Shared;
 use reader::EmbeddedReader;
-use std::path::PathBuf;
+use rocksdb::checkpoint::Checkpoint;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -147,6 +149,15 @@ impl Log for EmbeddedLog {
     fn committed(&self, position: &Position) {
         let next = position.0.get(&PARTITION).copied().unwrap_or(0);
         self.shared.committed.fetch_max(next, Ordering::Relaxed);
+    }
+
+    fn copy_after(&self, first: &mut dyn FnMut() -> io::Result<()>, to: &Path) -> Result<bool, LogError> {
+        let _kept = lock(&self.shared.deleting);
+        first()?;
+        let database = self.shared.database();
+        let database = database.as_ref().ok_or(LogError::Closed)?;
+        Checkpoint::new(database)?.create_checkpoint(to)?;
+        Ok(true)
     }
 
     fn queued(&self) -> usize {

@@ -29,6 +29,8 @@ impl Rule {
 impl Shared {
     /// Deletes what may go at a certain time.
     pub(super) fn retain(&self, now: Millis) -> Result<(), LogError> {
+        // While the log is copied nothing goes; appends do not wait for that.
+        let Ok(_deleting) = self.deleting.try_lock() else { return Ok(()) };
         let tail = *lock(&self.tail);
         let age = i64::try_from(self.config.retention_age.as_millis()).unwrap_or(i64::MAX);
         let rule = Rule {

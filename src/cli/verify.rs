@@ -1,0 +1,112 @@
+//! `tributary verify`: is what is stored what follows from what came in?
+
+// What was found is what this command is run for; it goes to standard output.
+#![allow(clippy::print_stdout)]
+
+use super::VerifyArgs;
+use super::check::{count, report};
+use super::frozen::with_snapshot;
+use crate::backup::{Archive, LOG, STATE};
+use crate::config::{Configuration, Variables, load};
+use crate::definitions::Definer;
+use crate::engine::{clock, derived};
+use crate::replay::{self, ReplayError};
+use crate::server::{driver_options, intake_options, open_sources, store_options};
+use crate::store::Store;
+use anyhow::Context;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::Rules;
+
+/// Verifies a state; exit code 1 if something differs, or it cannot be told.
+pub fn run(args: &VerifyArgs) -> ExitCode {
+    let configuration = match load(&args.files.paths(), &Variables::of_process()) {
+        Ok(configuration) => configuration,
+        Err(mistakes) => {
+            report(&mistakes);
+            return ExitCode::FAILURE;
+        }
+    };
+    match verify(args, configuration) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verify(args: &VerifyArgs, configuration: Configuration) -> anyhow::Result<bool> {
+    match &args.backup {
+        Some(folder) => {
+            let archive = Archive::new(folder);
+            let backup = archive.backup(args.id.as_deref())?;
+            let restored = tempfile::Builder::new().prefix("tributary-verify.").tempdir_in(folder)?;
+            archive.restore(&backup, restored.path())?;
+            println!("backup {}: {} as they were written", backup.id, count(backup.files.len(), "file"));
+            compare(restored.path(), configuration)
+        }
+        None => {
+            let server = configuration.server.clone();
+            with_snapshot(&server, &args.server, |snapshot| compare(snapshot, configuration))
+        }
+    }
+}
+
+/// Compares what a folder's state says with its facts, and with its logs. The folder is nobody else's.
+fn compare(folder: &Path, Configuration { mut server, loaded }: Configuration) -> anyhow::Result<bool> {
+    server.data.dir = folder.to_owned();
+    let state = folder.join(STATE);
+    let context = || format!("cannot open {}", state.display());
+    let store = Arc::new(Store::open(&state, store_options(&server)).with_context(context)?);
+    let meta = store.view().meta()?.unwrap_or_default();
+    let definitions = loaded.definitions.clone();
+    let rules = Arc::new(Rules::new(&definitions.identity));
+    let processor = Arc::new(Processor::new(&definitions.identity)?);
+    let definer = Definer::start(store.clone(), loaded, clock::now())?;
+    let plan = definer.at_start();
+    if plan.aggregate_ids() != meta.aggregates || !store.view().unsettled()?.is_empty() {
+        anyhow::bail!("the definitions are others than the state was computed by; let the server take them over first");
+    }
+    let derived = derived::check(&store, &processor, &plan, &rules)?;
+    if let Some(first) = derived.first {
+        println!("{}; the first: {first}", count(derived.wrong, "difference"));
+        return Ok(false);
+    }
+    println!(
+        "epoch {}: {}, {}; owners, memberships and counts are what follows from the facts",
+        meta.epoch,
+        count(derived.identifiers, "identifier"),
+        count(usize::try_from(meta.profiles).unwrap_or(0), "profile"),
+    );
+
+    let anew = folder.join("replayed");
+    let replayed = Arc::new(Store::open(&anew, store_options(&server)).with_context(context)?);
+    let parts = replay::Parts {
+        sources: open_sources(&server)?,
+        definitions: &definitions,
+        definer: &definer,
+        processor,
+        rules,
+        driver: driver_options(&server),
+        intake: intake_options(&server),
+    };
+    match replay::replay(parts, &meta, replayed.clone()) {
+        Ok(()) => {}
+        Err(ReplayError::Incomplete(why)) => {
+            println!("the facts cannot be compared with the logs, which no longer have all events: {why}");
+            return Ok(true);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let differences = replay::differences(&store, &replayed, &plan, meta.clock)?;
+    differences.iter().for_each(|difference| println!("{difference}"));
+    if differences.is_empty() {
+        let records: i64 = meta.positions.values().flat_map(|position| position.0.values()).sum();
+        println!("{records} records of {} give the same", if folder.join(LOG).is_dir() { "the log" } else { "Kafka" });
+    }
+    Ok(differences.is_empty())
+}

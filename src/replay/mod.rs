@@ -1,0 +1,133 @@
+//! A state made anew from the logs, and compared with the one that there is: the same definitions, the same records, none of
+//! its triggers.
+
+mod compare;
+mod until;
+
+pub use compare::differences;
+
+use crate::activation::Messages;
+use crate::definitions::Definer;
+use crate::engine::stepped::Stepped;
+use crate::engine::{DriverOptions, EngineError, EngineParts, IntakeOptions, Source};
+use crate::store::{Meta, Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+use tributary_connectors::process::Processor;
+use tributary_dataflows::identity::Rules;
+use tributary_model::Definitions;
+use until::Until;
+
+/// A log that gives nothing for so long has ended before the state says so.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a state cannot be made anew.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The logs no longer have everything.
+    #[error("{0}")]
+    Incomplete(String),
+    /// A log says nothing any more, and has not said all.
+    #[error("{stream} gives nothing after {reached}, and the state has read it up to {wanted}")]
+    Ended {
+        /// Which log.
+        stream: String,
+        /// How far it was read.
+        reached: String,
+        /// How far the state has read it.
+        wanted: String,
+    },
+    /// The state cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine does not go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Definitions do not go together.
+    #[error("definitions: {0}")]
+    Definitions(String),
+}
+
+/// What a state is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The logs, by their streams' names; the first is the one that the server itself writes.
+    pub sources: Vec<Source>,
+    /// The definitions that hold.
+    pub definitions: &'a Definitions,
+    /// The same as the server has them.
+    pub definer: &'a Definer,
+    /// From bytes to events.
+    pub processor: Arc<Processor>,
+    /// Identity rules.
+    pub rules: Arc<Rules>,
+    /// Bounds of an epoch.
+    pub driver: DriverOptions,
+    /// Bounds of memory.
+    pub intake: IntakeOptions,
+}
+
+/// Makes a state anew in a store that is empty, from the beginning of the logs up to where `like` stands, by its clock.
+///
+/// # Errors
+/// If a log no longer begins at its beginning, or anything cannot be read or written.
+pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), ReplayError> {
+    let clock = Arc::new(AtomicI64::new(0));
+    let mut sources = Vec::new();
+    let mut logs = Vec::new();
+    for Source { stream, log } in parts.sources {
+        let end = like.positions.get(&stream).cloned().unwrap_or_default();
+        let log = Arc::new(Until::new(log, end, clock.clone(), like.clock));
+        log.is_whole().map_err(|reason| ReplayError::Incomplete(format!("{stream}: {reason}")))?;
+        logs.push((stream.clone(), log.clone()));
+        sources.push(Source { stream, log });
+    }
+    let silent = Definitions { triggers: Default::default(), ..parts.definitions.clone() };
+    let messages = Messages::new(&silent).map_err(|error| ReplayError::Definitions(error.to_string()))?;
+    let told = clock.clone();
+    let mut engine = Stepped::start(EngineParts {
+        store,
+        sources,
+        processor: parts.processor,
+        plan: parts.definer.at_start(),
+        wanted: parts.definer.wanted(),
+        rules: parts.rules,
+        messages: Arc::new(messages),
+        clock: Arc::new(move || told.load(Ordering::Relaxed)),
+        workers: 1,
+        driver: parts.driver,
+        intake: parts.intake,
+    })?;
+    let committed = engine.committed();
+    let mut last = (0, Instant::now());
+    loop {
+        engine.drive()?;
+        let mut did = false;
+        while engine.commit()? {
+            did = true;
+        }
+        if did {
+            last = (committed.borrow().epoch, Instant::now());
+            continue;
+        }
+        let behind = logs.iter().find(|(stream, log)| !committed.borrow().covers(stream, log.end()));
+        match behind {
+            // All is read: what time alone changes comes last.
+            None if clock.load(Ordering::Relaxed) < like.clock => clock.store(like.clock, Ordering::Relaxed),
+            None => break,
+            Some((stream, log)) => {
+                if let Some(reason) = log.failure() {
+                    return Err(ReplayError::Incomplete(format!("{stream}: {reason}")));
+                }
+                if last.1.elapsed() > PATIENCE {
+                    let reached = committed.borrow().positions.get(stream).map(ToString::to_string).unwrap_or_default();
+                    let wanted = log.end().to_string();
+                    return Err(ReplayError::Ended { stream: stream.clone(), reached, wanted });
+                }
+            }
+        }
+    }
+    engine.end();
+    Ok(())
+}
