@@ -6,6 +6,7 @@ use super::load::Load;
 use super::oracle::{self, Fired};
 use super::receiver::{Receiver, secret};
 use super::server::Site;
+use super::tool;
 use super::traffic::{SHOP, Traffic, seed, triggers};
 use super::wait::eventually;
 use rand::SeedableRng;
@@ -80,6 +81,8 @@ impl<'a> CrashingShop<'a> {
         });
         eventually("the webhook has each qualification", LONG, || webhooks(&self.receiver, &fired));
         self.receiver.assert_faultless();
+        let told = tool::run(self.site.command("verify").args(["--server", server.client.base()]));
+        assert!(told.contains("give the same"), "{told}");
         server.stop();
     }
 }
