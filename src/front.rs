@@ -4,10 +4,11 @@
 //! that the state and the log can always open theirs.
 
 use crate::telemetry;
+use crate::tls::Tls;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 use tower_service::Service;
@@ -34,6 +36,9 @@ const HEADER_BYTES: usize = 64 << 10;
 const HEADERS: usize = 100;
 /// How long nobody is accepted after that has failed, as it does when there are no files left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How a request came, for those who tell a client where to send the next.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
 /// Files that are left for the state, the log and destinations.
 const OWN_FILES: usize = 512;
 
@@ -74,8 +79,14 @@ fn max_open_files() -> Option<usize> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Answers by `router` until `stop`; then finishes what is under way, and cuts off what takes too long.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+/// Answers by `router` until `stop`, over TLS if there is any; then finishes what is under way, and cuts off what takes too long.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    tls: Option<Arc<Tls>>,
+    stop: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(bounds.idle)
@@ -109,9 +120,19 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
             }
         };
         let (http, router, stop) = (http.clone(), router.clone(), stop.clone());
+        let tls = tls.as_ref().map(|tls| tls.config());
         open.spawn(async move {
             let _place = place;
-            answer(&http, router, (socket, peer), bounds, stop).await;
+            socket.set_nodelay(true).ok();
+            let socket = Impatient { socket, idle: bounds.idle, stuck: None };
+            match tls {
+                None => answer(&http, router, (socket, peer, None), bounds, stop).await,
+                Some(tls) => match timeout(bounds.first, TlsAcceptor::from(tls).accept(socket)).await {
+                    Ok(Ok(socket)) => answer(&http, router, (socket, peer, Some(HTTPS)), bounds, stop).await,
+                    Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS"),
+                    Err(_) => tracing::debug!(%peer, "no TLS in time"),
+                },
+            }
         });
         telemetry::connections(open.len());
     }
@@ -126,21 +147,22 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
 async fn answer(
     http: &http1::Builder,
     router: Router,
-    (socket, peer): (TcpStream, SocketAddr),
+    (socket, peer, proto): (impl AsyncRead + AsyncWrite + Unpin, SocketAddr, Option<HeaderValue>),
     bounds: Bounds,
     stop: CancellationToken,
 ) {
-    socket.set_nodelay(true).ok();
     let asked = Arc::new(AtomicBool::new(false));
     let has_asked = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(proto) = &proto {
+            request.headers_mut().entry(FORWARDED_PROTO).or_insert_with(|| proto.clone());
+        }
         router.clone().call(request)
     });
-    let io = TokioIo::new(Impatient { socket, idle: bounds.idle, stuck: None });
-    let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(service)));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)));
     let never_asks = async {
         sleep(bounds.first).await;
         if has_asked.load(Ordering::Relaxed) {

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod definitions;
 pub mod server;
+pub mod tls;
 pub mod front;
 pub mod engine;
 pub mod store;

@@ -1,7 +1,7 @@
 //! Joins everything: log, state, engine, destinations, HTTP; and takes it apart again in the right order.
 
 use crate::activation::{Dispatchers, Messages};
-use crate::api;
+use crate::api::{self, audit::Audit, auth::Tokens};
 use crate::backup::{self, Snapshots};
 use crate::config::{Configuration, LogKind, ServerConfig};
 use crate::definitions::Definer;
@@ -10,6 +10,7 @@ use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, c
 use crate::front::{self, Bounds};
 use crate::store::{Store, StoreOptions};
 use crate::telemetry;
+use crate::tls::Tls;
 use anyhow::Context;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Server {
     stop_http: CancellationToken,
     http: JoinHandle<()>,
     suggesting: Option<JoinHandle<()>>,
+    tokens: Arc<Tokens>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -53,6 +56,8 @@ impl Server {
         let messages = Arc::new(Messages::new(&definitions)?);
         let processor = Arc::new(Processor::new(&definitions.identity)?);
 
+        let tls = config.http.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
+        let tokens = Arc::new(Tokens::new(&config.auth));
         let listener = TcpListener::bind(config.http.addr)
             .await
             .with_context(|| format!("cannot listen on {} ([http] addr)", config.http.addr))?;
@@ -100,7 +105,7 @@ impl Server {
         });
         let router = api::router(api::Parts {
             config: &config,
-            store,
+            store: store.clone(),
             definer,
             progress: engine.progress(),
             happened: engine.happened(),
@@ -111,6 +116,8 @@ impl Server {
             log: log.clone(),
             processor,
             snapshots,
+            tokens: tokens.clone(),
+            audit: Audit::new(&store)?,
             metrics,
             shutdown: stop_http.clone(),
         });
@@ -122,13 +129,32 @@ impl Server {
             drain: DRAIN,
         };
         let bounds = bounds.within_files();
-        let http = tokio::spawn(front::serve(listener, router, bounds, stopped));
-        Ok(Self { addr, engine, dispatchers, log, stop_http, http, suggesting })
+        let http = tokio::spawn(front::serve(listener, router, bounds, tls.clone(), stopped));
+        Ok(Self { addr, engine, dispatchers, log, stop_http, http, suggesting, tokens, tls })
     }
 
     /// The address that is listened on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// `https` if clients come over TLS, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// From now on keys, tokens and certificates are those of other settings.
+    ///
+    /// # Errors
+    /// If certificates cannot be read, or settings turn TLS on or off, which needs a start; then nothing has changed.
+    pub fn reload(&self, config: &ServerConfig) -> anyhow::Result<()> {
+        match (&self.tls, &config.http.tls) {
+            (Some(tls), Some(files)) => tls.reload(files)?,
+            (None, None) => {}
+            _ => anyhow::bail!("[http.tls] comes or goes with a start of the server"),
+        }
+        self.tokens.replace(&config.auth);
+        Ok(())
     }
 
     /// The last committed epoch, as it changes.

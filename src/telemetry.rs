@@ -36,6 +36,7 @@ const IDENTITY_SUGGESTIONS: &str = "tributary_identity_suggestions";
 const COMPARISON_SECONDS: &str = "tributary_identity_comparison_seconds";
 const REQUESTS: &str = "tributary_http_requests_total";
 const REQUEST_SECONDS: &str = "tributary_http_request_seconds";
+const RATE_LIMITED: &str = "tributary_rate_limited_total";
 const INGESTED: &str = "tributary_ingested_events_total";
 const DELIVERIES: &str = "tributary_deliveries_total";
 const DELIVERY_SECONDS: &str = "tributary_delivery_seconds";
@@ -90,6 +91,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_histogram!(COMPARISON_SECONDS, Unit::Seconds, "Time to compare all customers for suggestions.");
     describe_counter!(REQUESTS, "HTTP requests, by route, method and status.");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request, by route.");
+    describe_counter!(RATE_LIMITED, "Requests that were more than their key or token may have, by its name.");
     describe_counter!(INGESTED, "Events made durable in the log by HTTP.");
     describe_counter!(DELIVERIES, "Attempts to deliver, by destination and outcome.");
     describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From a message's epoch to its delivery, by destination.");
@@ -207,6 +209,11 @@ pub fn request(route: &str, method: &str, status: u16, took: Duration) {
 /// Events were made durable.
 pub fn ingested(events: usize) {
     counter!(INGESTED).increment(events as u64);
+}
+
+/// Somebody has asked for too much.
+pub fn rate_limited(who: &str) {
+    counter!(RATE_LIMITED, "who" => who.to_owned()).increment(1);
 }
 
 /// A destination was tried.

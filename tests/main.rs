@@ -29,6 +29,7 @@ mod check;
 mod restart;
 mod data_folder;
 mod backup;
+mod access;
 mod sdk;
 mod kafka;
 mod kafka_faults;

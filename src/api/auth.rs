@@ -1,103 +1,154 @@
 //! Who asks, and what that allows. Write keys only write; tokens only read, or read and administer.
 
 use super::error::ApiError;
-use crate::config::Auth;
+use super::rate::Rate;
+use crate::config::{Auth, KeyHash};
+use crate::telemetry;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
-use subtle::{Choice, ConstantTimeEq};
-use tributary_model::Secret;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+use subtle::ConstantTimeEq;
+use tributary_model::limits;
 
-/// The source of events that came without a key, where none is needed.
-const OPEN_SOURCE: &str = "default";
+/// The source of events that came without a key, and the name of who reads without a token, where none is needed.
+const OPEN: &str = "default";
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Send events: a write key.
     Write,
-    /// Read profiles, segments, decisions: the read or the admin token.
+    /// Read profiles, segments, decisions: a token.
     Read,
-    /// Administer: the admin token.
+    /// Administer: a token that may.
     Admin,
 }
 
-/// The keys and tokens that are known.
+/// Somebody who has a key or a token.
 #[derive(Debug)]
-pub struct Tokens {
-    write_keys: Vec<(Secret, String)>,
-    read: Option<Secret>,
-    admin: Option<Secret>,
-    /// Events are taken without a key.
-    writes_open: bool,
-    /// Reading and administering need no token.
-    reads_open: bool,
+pub struct Client {
+    hash: KeyHash,
+    /// The source of a write key's events; the name of a token.
+    pub name: String,
+    role: Role,
+    rate: Option<Rate>,
+}
+
+impl Client {
+    /// Whether so many events, or requests, may come now.
+    ///
+    /// # Errors
+    /// 429 with when to come again.
+    pub fn admit(&self, count: usize) -> Result<(), ApiError> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let Some(Err(wait)) = self.rate.as_ref().map(|rate| rate.admit(count, Instant::now())) else { return Ok(()) };
+        telemetry::rate_limited(&self.name);
+        let message = format!("`{}` may not send or ask for so much in a second; try again later", self.name);
+        Err(ApiError::too_many("rate_limited", message).after(wait))
+    }
+}
+
+/// The keys and tokens that are known; others may take their place while the server runs.
+#[derive(Debug)]
+pub struct Tokens(RwLock<Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    clients: Arc<[Arc<Client>]>,
+    /// Who writes where no key is needed, and who reads where no token is.
+    writer: Option<Arc<Client>>,
+    reader: Option<Arc<Client>>,
+}
+
+impl Known {
+    fn new(auth: &Auth) -> Self {
+        let writers = auth.write_keys.iter().map(|key| Client {
+            hash: key.hash,
+            name: key.source.clone(),
+            role: Role::Write,
+            // A whole batch must fit.
+            rate: key.rate.map(|rate| Rate::new(rate, rate.max(limits::BATCH_EVENTS as u32))),
+        });
+        let readers = auth.tokens.iter().map(|token| Client {
+            hash: token.hash,
+            name: token.name.clone(),
+            role: if token.administers { Role::Admin } else { Role::Read },
+            rate: token.rate.map(|rate| Rate::new(rate, rate)),
+        });
+        let open = |role, is_open: bool| {
+            let client = Client { hash: KeyHash::of(b""), name: OPEN.to_owned(), role, rate: None };
+            is_open.then(|| Arc::new(client))
+        };
+        Self {
+            clients: writers.chain(readers).map(Arc::new).collect(),
+            writer: open(Role::Write, auth.writes_are_open()),
+            reader: open(Role::Admin, auth.reads_are_open()),
+        }
+    }
+
+    /// Whoever has this key or token.
+    fn find(&self, given: &[u8]) -> Option<Arc<Client>> {
+        let given = KeyHash::of(given);
+        // Every one is compared, so that the time tells nothing of which was nearly right.
+        let mut found = None;
+        for client in self.clients.iter() {
+            if bool::from(client.hash.bytes().ct_eq(given.bytes())) {
+                found = Some(client.clone());
+            }
+        }
+        found
+    }
 }
 
 impl Tokens {
     /// The keys and tokens of the configuration.
     pub fn new(auth: &Auth) -> Self {
-        Self {
-            write_keys: auth.write_keys.iter().map(|write| (write.key.clone(), write.source.clone())).collect(),
-            read: auth.read_token.clone(),
-            admin: auth.admin_token.clone(),
-            writes_open: auth.writes_are_open(),
-            reads_open: auth.reads_are_open(),
-        }
+        Self(RwLock::new(Known::new(auth)))
     }
 
-    /// The source that a write key stands for; where no key is needed, any or none will do.
-    pub fn source(&self, key: Option<&[u8]>) -> Option<&str> {
-        if self.writes_open {
-            return Some(OPEN_SOURCE);
-        }
-        let key = key?;
-        // Every key is compared, so that the time tells nothing of which was nearly right.
-        let mut found = None;
-        for (known, source) in &self.write_keys {
-            if bool::from(same(known, key)) {
-                found = Some(source.as_str());
-            }
-        }
-        found
+    /// From now on these are known, and no others.
+    pub fn replace(&self, auth: &Auth) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Known::new(auth);
     }
 
-    /// What a token allows; `None` for an unknown one.
-    fn role(&self, token: &[u8]) -> Option<Role> {
-        let is = |known: &Option<Secret>| known.as_ref().map_or(Choice::from(0), |known| same(known, token));
-        let (read, admin) = (is(&self.read), is(&self.admin));
-        match (bool::from(admin), bool::from(read)) {
-            (true, _) => Some(Role::Admin),
-            (false, true) => Some(Role::Read),
-            (false, false) => None,
-        }
+    fn known(&self) -> Known {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-fn same(known: &Secret, given: &[u8]) -> Choice {
-    known.expose().ct_eq(given)
+    /// Whoever a write key stands for; where no key is needed, any or none will do.
+    pub fn source(&self, key: Option<&[u8]>) -> Option<Arc<Client>> {
+        let known = self.known();
+        known.writer.clone().or_else(|| known.find(key?).filter(|client| client.role == Role::Write))
+    }
+
+    /// Whoever reads or administers with the token in these headers; `None` if nobody known does.
+    pub fn reader(&self, headers: &HeaderMap) -> Option<Arc<Client>> {
+        let known = self.known();
+        known.reader.clone().or_else(|| known.find(bearer(headers)?).filter(|client| client.role > Role::Write))
+    }
 }
 
 /// Lets a request pass whose headers carry what `role` needs.
 ///
 /// # Errors
-/// 401 if nobody known asks, 403 if who asks may not.
+/// 401 if nobody known asks, 403 if who asks may not, 429 if too often.
 pub fn require(tokens: &Tokens, headers: &HeaderMap, role: Role) -> Result<(), ApiError> {
     if role == Role::Write {
         return tokens.source(credential(headers).as_deref()).map(drop).ok_or_else(unknown_write_key);
     }
-    if tokens.reads_open {
-        return Ok(());
+    if let Some(client) = tokens.reader(headers) {
+        if client.role < role {
+            return Err(ApiError::forbidden("not_allowed", "this needs an admin token"));
+        }
+        return client.admit(1);
     }
     let token = bearer(headers).ok_or_else(|| {
-        ApiError::unauthorized("missing_token", "send the read or the admin token as `Authorization: Bearer`")
+        ApiError::unauthorized("missing_token", "send a read or an admin token as `Authorization: Bearer`")
     })?;
-    match tokens.role(token) {
-        Some(has) if has >= role => Ok(()),
-        Some(_) => Err(ApiError::forbidden("not_allowed", "this needs the admin token")),
-        None if tokens.source(Some(token)).is_some() => {
-            Err(ApiError::forbidden("not_allowed", "a write key only sends events; this needs a token"))
-        }
+    match tokens.source(Some(token)) {
+        Some(_) => Err(ApiError::forbidden("not_allowed", "a write key only sends events; this needs a token")),
         None => Err(ApiError::unauthorized("unknown_token", "this token is not known")),
     }
 }
@@ -131,19 +182,23 @@ fn after_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::config::WriteKey;
+    use crate::config::{Token, WriteKey};
     use axum::http::StatusCode;
 
-    fn secret(text: &str) -> Option<Secret> {
-        Some(Secret::new(text))
+    fn auth(read: Option<&str>, admin: Option<&str>, open: bool) -> Auth {
+        let hash = |key: &str| KeyHash::of(key.as_bytes());
+        let write = |key: &str, source: &str| WriteKey { hash: hash(key), source: source.to_owned(), rate: None };
+        let write_keys = if open { Vec::new() } else { vec![write("web-key", "web"), write("app-key", "app")] };
+        let token =
+            |token: &str, administers| Token { hash: hash(token), name: token.to_owned(), administers, rate: None };
+        let tokens = read.map(|read| token(read, false)).into_iter().chain(admin.map(|admin| token(admin, true)));
+        Auth { write_keys, tokens: tokens.collect(), open }
     }
 
-    fn tokens(read: Option<Secret>, admin: Option<Secret>, open: bool) -> Tokens {
-        let write = |key: &str, source: &str| WriteKey { key: Secret::new(key), source: source.to_owned() };
-        let write_keys = if open { Vec::new() } else { vec![write("web-key", "web"), write("app-key", "app")] };
-        Tokens::new(&Auth { write_keys, read_token: read, admin_token: admin, open })
+    fn tokens(read: Option<&str>, admin: Option<&str>, open: bool) -> Tokens {
+        Tokens::new(&auth(read, admin, open))
     }
 
     fn headers(authorization: &str) -> HeaderMap {
@@ -159,7 +214,7 @@ mod tests {
 
     #[test]
     fn each_token_allows_what_it_is_for() {
-        let tokens = tokens(secret("reader"), secret("root"), false);
+        let tokens = tokens(Some("reader"), Some("root"), false);
         for (authorization, write, read, admin) in [
             ("", 401, 401, 401),
             ("Bearer reader", 401, 200, 403),
@@ -184,10 +239,33 @@ mod tests {
     #[test]
     fn a_write_key_tells_the_source() {
         let tokens = tokens(None, None, false);
-        assert_eq!(tokens.source(Some(b"web-key")), Some("web"));
-        assert_eq!(tokens.source(Some(b"app-key")), Some("app"));
-        assert_eq!(tokens.source(Some(b"")), None);
-        assert_eq!(tokens.source(None), None);
+        let source = |key: Option<&[u8]>| tokens.source(key).map(|client| client.name.clone());
+        assert_eq!(source(Some(b"web-key")).as_deref(), Some("web"));
+        assert_eq!(source(Some(b"app-key")).as_deref(), Some("app"));
+        assert_eq!(source(Some(b"")), None);
+        assert_eq!(source(None), None);
+    }
+
+    #[test]
+    fn others_take_their_place_while_the_server_runs() {
+        let tokens = tokens(Some("old"), None, false);
+        tokens.replace(&auth(Some("new"), None, false));
+        check(&tokens, "Bearer new", Role::Read, 200);
+        check(&tokens, "Bearer old", Role::Read, 401);
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_when_to_come_again() {
+        let mut auth = auth(Some("reader"), None, false);
+        auth.tokens[0].rate = Some(2);
+        auth.write_keys[0].rate = Some(1);
+        let tokens = Tokens::new(&auth);
+        check(&tokens, "Bearer reader", Role::Read, 200);
+        check(&tokens, "Bearer reader", Role::Read, 200);
+        check(&tokens, "Bearer reader", Role::Read, 429);
+        let web = tokens.source(Some(b"web-key")).unwrap();
+        assert!(web.admit(limits::BATCH_EVENTS).is_ok(), "a whole batch always fits once");
+        assert_eq!(web.admit(1).unwrap_err().status(), StatusCode::TOO_MANY_REQUESTS);
     }
 
     #[test]
@@ -198,7 +276,7 @@ mod tests {
             check(&open, "", role, 200);
         }
         // One token that is set shuts both.
-        let half = tokens(secret("reader"), None, true);
+        let half = tokens(Some("reader"), None, true);
         check(&half, "", Role::Read, 401);
         check(&half, "", Role::Admin, 401);
         check(&half, "", Role::Write, 200);

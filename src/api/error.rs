@@ -5,10 +5,11 @@ use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::time::Duration;
 use tributary_connectors::process::Reason;
 use tributary_model::ProfileId;
 
-/// The seconds after which a client may try again; the common clients read both headers that say so.
+/// The seconds after which a client may try again, where nobody knows better; the common clients read both headers that say so.
 const RETRY_AFTER_SECONDS: u64 = 1;
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
@@ -21,6 +22,8 @@ pub struct ApiError {
     message: String,
     close: bool,
     moved: Option<Moved>,
+    /// How long to wait, where it is known.
+    after: Option<Duration>,
 }
 
 /// The profile that has what the asked one had: the router makes an address of it.
@@ -38,7 +41,7 @@ pub struct ErrorAnswer {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), close: false, moved: None }
+        Self { status, code, message: message.into(), close: false, moved: None, after: None }
     }
 
     /// 307: the profile is part of another one, as long as nothing parts them.
@@ -116,6 +119,12 @@ impl ApiError {
         Self { close: true, ..self }
     }
 
+    /// Says when to come again.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { after: Some(wait), ..self }
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -134,15 +143,16 @@ impl From<Reason> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, message, close, moved } = self;
+        let Self { status, code, message, close, moved, after } = self;
         let mut response = (status, Json(ErrorAnswer { code, message })).into_response();
         if let Some(moved) = moved {
             response.extensions_mut().insert(moved);
         }
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
-            headers.insert(RATE_LIMIT_RESET, RETRY_AFTER_SECONDS.into());
+            let after = after.map_or(RETRY_AFTER_SECONDS, |after| after.as_secs_f64().ceil() as u64).max(1);
+            headers.insert(RETRY_AFTER, after.into());
+            headers.insert(RATE_LIMIT_RESET, after.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -4,6 +4,7 @@ pub mod error;
 pub mod limits;
 pub mod extract;
 pub mod auth;
+pub mod rate;
 pub mod ingest;
 pub mod state;
 mod page;
@@ -19,6 +20,7 @@ pub mod segment_details;
 pub mod preview;
 pub mod operations;
 pub mod snapshots;
+pub mod audit;
 
 use crate::backup::Snapshots;
 use crate::config::ServerConfig;
@@ -28,12 +30,13 @@ use crate::engine::suggestions::Suggestions;
 use crate::engine::{Committed, Progress, clock};
 use crate::store::Store;
 use crate::telemetry;
+use audit::Audit;
 use auth::Tokens;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::HeaderValue;
 use axum::http::header::LOCATION;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use error::{ApiError, Moved};
@@ -74,6 +77,10 @@ pub struct Parts<'a> {
     pub processor: Arc<Processor>,
     /// Takes snapshots for backups.
     pub snapshots: Arc<Snapshots>,
+    /// Who may ask.
+    pub tokens: Arc<Tokens>,
+    /// Keeps who asked to change what.
+    pub audit: Audit,
     /// The numbers of `/metrics`.
     pub metrics: PrometheusHandle,
     /// Ends streams at shutdown.
@@ -88,7 +95,7 @@ impl std::fmt::Debug for Parts<'_> {
 
 /// Every route of the server.
 pub fn router(parts: Parts<'_>) -> Router {
-    let tokens = Arc::new(Tokens::new(&parts.config.auth));
+    let tokens = parts.tokens;
     let ingest = ingest::IngestState::new(
         parts.log.clone(),
         parts.processor.clone(),
@@ -113,6 +120,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         log_stream: parts.log_stream,
         tokens,
         snapshots: parts.snapshots,
+        audit: parts.audit,
         metrics: parts.metrics,
         max_wait: parts.config.http.max_wait,
         previews: Arc::new(tokio::sync::Semaphore::new(1)),
@@ -157,6 +165,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}/segments/{id}/explain", get(segment_details::explain))
         .route("/v1/segments/{id}/members", get(segments::members))
         .route("/v1/rejected", get(operations::rejected))
+        .route("/v1/audit", get(audit::audited))
         .route("/v1/snapshots", post(snapshots::take_snapshot))
         .route("/v1/snapshots/{id}", delete(snapshots::delete_snapshot))
         .route("/healthz", get(operations::health))
@@ -164,6 +173,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/metrics", get(operations::metrics))
         .route("/openapi.json", get(operations::description))
         .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
+        .route_layer(from_fn_with_state(state.clone(), audit::audit))
         .with_state(state);
     ingest::routes(ingest)
         .merge(queries)
@@ -253,6 +263,7 @@ async fn relocate(request: Request, next: Next) -> Response {
         segment_details::history,
         segment_details::overlap,
         operations::rejected,
+        audit::audited,
         snapshots::take_snapshot,
         snapshots::delete_snapshot,
         operations::health,

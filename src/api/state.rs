@@ -1,5 +1,6 @@
 //! What every query handler has at hand.
 
+use super::audit::Audit;
 use super::auth::Tokens;
 use super::error::ApiError;
 use crate::backup::Snapshots;
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub log_stream: String,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
+    /// Keeps who asked to change what.
+    pub audit: Audit,
     /// Takes snapshots for backups.
     pub snapshots: Arc<Snapshots>,
     /// The numbers of `/metrics`.

@@ -1,5 +1,5 @@
 //! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `backup`, `restore`, `verify`,
-//! `demo`.
+//! `token`, `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
 
@@ -12,6 +12,7 @@ pub mod evaluate;
 mod frozen;
 pub mod identity;
 pub mod serve;
+pub mod token;
 pub mod verify;
 
 use crate::config::Paths;
@@ -61,6 +62,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Tell whether what is stored is what follows from what came in, also while the server runs; exit code 1 if it is not
     Verify(VerifyArgs),
+    /// Make a new key or token, and print it with the hash by which the settings know it
+    Token,
     /// Play a sample shop's traffic through a server of its own, and watch it live
     Demo(DemoArgs),
 }
@@ -209,6 +212,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Token => token::run(),
         Command::Demo(args) => demo::run(&args),
     }
 }
@@ -245,6 +249,7 @@ mod tests {
             "backup",
             "restore",
             "verify",
+            "token",
             "demo",
             "TRIBUTARY_HTTP_ADDR",
             "TRIBUTARY_WRITE_KEYS",

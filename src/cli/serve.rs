@@ -43,7 +43,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
-        match serve(configuration).await {
+        match serve(args, configuration).await {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("{error:#}");
@@ -55,16 +55,20 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     code
 }
 
-async fn serve(configuration: crate::config::Configuration) -> anyhow::Result<ExitCode> {
+async fn serve(args: &ServeArgs, configuration: crate::config::Configuration) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let server = Server::start(configuration).await?;
-    println!("listening on http://{}", server.addr());
+    println!("listening on {}://{}", server.scheme(), server.addr());
     std::io::stdout().flush()?;
-    let failure = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        reason = server.failed() => Some(reason),
+    let failure = loop {
+        tokio::select! {
+            _ = hang_up.recv() => reload(args, &server),
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            reason = server.failed() => break Some(reason),
+        }
     };
     tracing::info!("stopping");
     if tokio::time::timeout(LONGEST_STOP, server.stop()).await.is_err() {
@@ -77,6 +81,19 @@ async fn serve(configuration: crate::config::Configuration) -> anyhow::Result<Ex
             ExitCode::FAILURE
         }
     })
+}
+
+/// Has keys, tokens and certificates read again; all stays as it was where there is a mistake.
+fn reload(args: &ServeArgs, server: &Server) {
+    match load(&args.files.paths(), &Variables::of_process()) {
+        Ok(configuration) => match server.reload(&configuration.server) {
+            Ok(()) => tracing::info!("keys, tokens and certificates were read again; other settings need a start"),
+            Err(error) => tracing::error!("nothing was taken over: {error:#}"),
+        },
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| tracing::error!("nothing was taken over: {mistake}"));
+        }
+    }
 }
 
 /// Writes logs to standard error, as configured; `RUST_LOG` refines the level by module.

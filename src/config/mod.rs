@@ -23,8 +23,8 @@ pub(crate) use definitions::template::computed_in_template;
 pub use mistake::{Mistake, did_you_mean};
 pub use secret::Variables;
 pub use server::{
-    Auth, Data, Engine, Http, Kafka, KafkaSource, Log, LogFormat, LogKind, Properties, ServerConfig, Telemetry,
-    WriteKey,
+    Auth, Data, Engine, Http, Kafka, KafkaSource, KeyHash, Log, LogFormat, LogKind, Properties, ServerConfig,
+    Telemetry, TlsFiles, Token, WriteKey,
 };
 pub use units::{parse_duration, parse_size};
 

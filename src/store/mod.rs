@@ -23,6 +23,7 @@ pub mod seen;
 pub mod history;
 pub mod rejected;
 pub mod outbox;
+pub mod audit;
 pub mod definitions;
 pub mod meta;
 

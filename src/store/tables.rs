@@ -1,15 +1,15 @@
 //! Which tables there are, and how RocksDB keeps each: what is merged, what is compressed, what is dropped with age.
 
 use super::{
-    StoreOptions, conflicts, counts, definitions, facts, groups, history, links, members, meta, moves, outbox, owners,
-    rejected, seen, statements, timers, wakes,
+    StoreOptions, audit, conflicts, counts, definitions, facts, groups, history, links, members, meta, moves, outbox,
+    owners, rejected, seen, statements, timers, wakes,
 };
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, compaction_filter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tributary_model::Millis;
 
-const TABLES: [&str; 29] = [
+const TABLES: [&str; 30] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
@@ -36,6 +36,7 @@ const TABLES: [&str; 29] = [
     outbox::TABLE,
     outbox::DEAD,
     outbox::MESSAGES,
+    audit::TABLE,
     definitions::TABLE,
     definitions::CHANGES,
     meta::TABLE,
@@ -86,6 +87,9 @@ pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [Column
         }
         if table == rejected::TABLE {
             family.set_compaction_filter("rejected age", age(options.rejected_retention_ms, rejected::received_at));
+        }
+        if table == audit::TABLE {
+            family.set_compaction_filter("audit age", age(audit::KEPT_MS, audit::asked_at));
         }
         if table == outbox::MESSAGES {
             family.set_compaction_filter("messages age", age(options.rejected_retention_ms, outbox::noted_at));

@@ -58,6 +58,12 @@ impl Site {
         self
     }
 
+    /// Takes a variable out of the server's environment.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(set, _)| set != name);
+        self
+    }
+
     /// Lets the server have so many files open.
     pub(crate) fn with_open_files(mut self, files: u32) -> Self {
         self.open_files = Some(files);
@@ -165,12 +171,21 @@ pub(crate) struct Process {
 impl Process {
     /// Waits for the line that says where the server listens; an `Err` if it ends first.
     pub(crate) fn listening(&self, within: Duration) -> Result<String, String> {
+        self.listening_by("http://", within)
+    }
+
+    /// The same of one that has TLS.
+    pub(crate) fn listening_securely(&self, within: Duration) -> Result<String, String> {
+        self.listening_by("https://", within)
+    }
+
+    fn listening_by(&self, scheme: &str, within: Duration) -> Result<String, String> {
         let deadline = Instant::now() + within;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if let Some(address) = line.strip_prefix("listening on ") {
-                        assert!(address.starts_with("http://"), "`listening on http://ADDR`, not {line}");
+                        assert!(address.starts_with(scheme), "`listening on {scheme}ADDR`, not {line}");
                         return Ok(address.trim().to_owned());
                     }
                 }
@@ -201,6 +216,13 @@ impl Process {
         assert!(status.is_none(), "the server ended: {status:?}\n{}", self.last_words());
     }
 
+    /// Sends it a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        // The shell's own `kill`: the program of that name is not on every machine.
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
     /// How it has ended, once it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
@@ -209,9 +231,7 @@ impl Process {
     /// Asks it to end (`SIGTERM`) and waits for that.
     #[track_caller]
     pub(crate) fn terminate(mut self, within: Duration) -> ExitStatus {
-        let id = self.child.id();
-        // The shell's own `kill`: the program of that name is not on every machine.
-        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+        self.signal("TERM");
         eventually("the server ends after SIGTERM", within, || match self.child.try_wait().unwrap() {
             Some(status) => Ok(status),
             None => Err(self.last_words()),
@@ -255,6 +275,16 @@ impl Server {
     /// `kill -9`.
     pub(crate) fn kill(self) {
         self.process.kill();
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// What it last said.
+    pub(crate) fn last_words(&self) -> String {
+        self.process.last_words()
     }
 
     /// `SIGTERM`; the server must end by itself within ten seconds, with exit status 0.

@@ -6,7 +6,7 @@ mod settings;
 
 pub use settings::{__path_settings, settings};
 
-use super::auth::{Tokens, credential, unknown_write_key};
+use super::auth::{Client, Tokens, credential, unknown_write_key};
 use super::error::{ApiError, ErrorAnswer};
 use super::limits::{Place, Room};
 use crate::engine::Clock;
@@ -79,7 +79,7 @@ impl IngestState {
     }
 
     /// Whose events they are: by the key in the headers, else by the one in the body.
-    fn source(&self, headers: &HeaderMap, in_body: Option<&Scalar<'_>>) -> Result<&str, ApiError> {
+    fn source(&self, headers: &HeaderMap, in_body: Option<&Scalar<'_>>) -> Result<Arc<Client>, ApiError> {
         let by_headers = self.tokens.source(credential(headers).as_deref());
         let by_body = || self.tokens.source(Some(in_body?.id()?.as_bytes()));
         by_headers.or_else(by_body).ok_or_else(unknown_write_key)
@@ -94,12 +94,13 @@ impl IngestState {
     /// The record of a single call, whose event is validated now, so that the client learns what is wrong.
     fn record(&self, kind: EventKind, headers: &HeaderMap, event: &bytes::Bytes) -> Result<Record, ApiError> {
         let head: Result<Head<'_>, Reason> = Head::read(event);
-        let source = self.source(headers, head.as_ref().ok().map(|head| &head.write_key))?.to_owned();
+        let client = self.source(headers, head.as_ref().ok().map(|head| &head.write_key))?;
+        client.admit(1)?;
         let head = head?;
         let body = head.with_type(event, kind)?;
         let received_at = (self.clock)();
         self.processor.process(&body, received_at, None, "")?;
-        Ok(Record { source, received_at, sent_at: None, body, key: head.key() })
+        Ok(Record { source: client.name.clone(), received_at, sent_at: None, body, key: head.key() })
     }
 
     async fn many(&self, headers: &HeaderMap, body: Body) -> Result<Json<Accepted>, ApiError> {
@@ -110,8 +111,10 @@ impl IngestState {
 
     fn records(&self, headers: &HeaderMap, body: &bytes::Bytes) -> Result<Vec<Record>, ApiError> {
         let batch: Result<Batch<'_>, Reason> = Batch::read(body);
-        let source = self.source(headers, batch.as_ref().ok().map(|batch| &batch.write_key))?;
-        batch?.records(body, source, (self.clock)())
+        let client = self.source(headers, batch.as_ref().ok().map(|batch| &batch.write_key))?;
+        let records = batch?.records(body, &client.name, (self.clock)())?;
+        client.admit(records.len())?;
+        Ok(records)
     }
 
     async fn append(&self, records: Vec<Record>) -> Result<Json<Accepted>, ApiError> {

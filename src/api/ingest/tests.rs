@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::config::{Auth, WriteKey};
+use crate::config::{Auth, KeyHash, WriteKey};
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,7 +12,7 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard};
 use tower::ServiceExt;
 use tributary_connectors::log::{BoxFuture, LogError, LogReader};
-use tributary_model::{IdentityRules, Millis, Position, Secret};
+use tributary_model::{IdentityRules, Millis, Position};
 
 /// 2026-03-01T12:00:00Z.
 const NOON: Millis = 1_772_366_400_000;
@@ -71,9 +71,11 @@ struct Door {
 
 impl Door {
     fn new(log: Memory) -> Self {
-        let write = |key: &str| WriteKey { key: Secret::new(key), source: format!("{key} source") };
-        let auth =
-            Auth { write_keys: vec![write("web"), write("app")], read_token: None, admin_token: None, open: false };
+        let write = |key: &str| {
+            let hash = KeyHash::of(key.as_bytes());
+            WriteKey { hash, source: format!("{key} source"), rate: None }
+        };
+        let auth = Auth { write_keys: vec![write("web"), write("app")], tokens: Vec::new(), open: false };
         let log = Arc::new(log);
         let processor = Arc::new(Processor::new(&IdentityRules::default()).unwrap());
         let tokens = Arc::new(Tokens::new(&auth));

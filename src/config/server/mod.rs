@@ -4,7 +4,7 @@ mod auth;
 mod environment;
 mod kafka;
 
-pub use auth::{Auth, WriteKey};
+pub use auth::{Auth, KeyHash, Token, WriteKey};
 pub use kafka::{Kafka, KafkaSource, Properties};
 pub(crate) use kafka::{decode_servers, decode_topic};
 
@@ -68,6 +68,19 @@ pub struct Http {
     pub max_streams: usize,
     /// The most that `timeout_ms=` may ask for.
     pub max_wait: Duration,
+    /// Connections are secured by these; in the clear if there are none.
+    pub tls: Option<TlsFiles>,
+}
+
+/// `[http.tls]`: files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, and those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Whose certificates clients must show; if there is none, they need not.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[data]`
@@ -232,7 +245,12 @@ fn decode_http(table: &Table<'_>) -> Option<Http> {
     let max_requests = count(table, "max_requests", 1..=1_000_000);
     let max_streams = count(table, "max_streams", 0..=100_000);
     let max_wait = time(table, "max_wait", MILLISECOND..=10 * MINUTE);
+    let tls = match table.get("tls").map(|field| decode_tls(&field)) {
+        Some(None) => return None,
+        tls => tls.flatten(),
+    };
     Some(Http {
+        tls,
         addr: addr?,
         max_connections: max_connections?,
         idle_timeout: idle_timeout?,
@@ -241,6 +259,22 @@ fn decode_http(table: &Table<'_>) -> Option<Http> {
         max_streams: max_streams?,
         max_wait: max_wait?,
     })
+}
+
+fn decode_tls(field: &Field<'_>) -> Option<TlsFiles> {
+    let table = field.table()?;
+    let file = |field: Field<'_>| {
+        let path = field.text().map(PathBuf::from)?;
+        if let Err(error) = std::fs::File::open(&path) {
+            field.wrong(format!("{} cannot be read: {error}", path.display()));
+        }
+        Some(path)
+    };
+    let certificate = table.require("certificate", "certificate = \"/etc/tributary/tls.crt\"").and_then(file);
+    let key = table.require("key", "key = \"/etc/tributary/tls.key\"").and_then(file);
+    let client_ca = table.get("client_ca").map(file);
+    table.finish();
+    Some(TlsFiles { certificate: certificate?, key: key?, client_ca: client_ca.flatten() })
 }
 
 fn decode_data(table: &Table<'_>) -> Option<Data> {

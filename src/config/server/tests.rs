@@ -118,11 +118,11 @@ fn write_keys_are_plain_or_name_their_source() {
     let variables = Variables::from([("WEB_KEY", "w3b")]);
     let toml = "[auth]\nwrite_keys = [\"0123456789abcdef\", { key = \"env:WEB_KEY\", source = \"web\" }]";
     let keys = read_with(toml, &variables).unwrap().auth.write_keys;
-    let shown: Vec<_> = keys.iter().map(|key| (key.key.expose(), key.source.as_str())).collect();
-    assert_eq!(shown, [(b"0123456789abcdef".as_slice(), "0123…"), (b"w3b".as_slice(), "web")]);
+    let shown: Vec<_> = keys.iter().map(|key| (key.hash, key.source.as_str())).collect();
+    assert_eq!(shown, [(KeyHash::of(b"0123456789abcdef"), "0123…"), (KeyHash::of(b"w3b"), "web")]);
 
     let keys = read_with("", &[("TRIBUTARY_WRITE_KEYS", "one")].into()).unwrap().auth.write_keys;
-    assert_eq!((keys[0].key.expose(), keys[0].source.as_str()), (b"one".as_slice(), "default"));
+    assert_eq!((keys[0].hash, keys[0].source.as_str()), (KeyHash::of(b"one"), "default"));
     let keys = read_with("", &[("TRIBUTARY_WRITE_KEYS", "one, two,")].into()).unwrap().auth.write_keys;
     assert_eq!(keys.len(), 2);
 }
@@ -135,10 +135,51 @@ fn secrets_come_from_the_environment_or_a_file_and_are_never_shown() {
     let toml = format!("[auth]\nread_token = \"env:READ\"\nadmin_token = \"file:{}\"", path.display());
     let variables = Variables::from([("READ", "from-env"), ("TRIBUTARY_WRITE_KEYS", "hidden-key")]);
     let config = read_with(&toml, &variables).unwrap();
-    assert_eq!(config.auth.read_token.as_ref().unwrap().expose(), b"from-env");
-    assert_eq!(config.auth.admin_token.as_ref().unwrap().expose(), b"from-file");
+    let tokens: Vec<_> = config.auth.tokens.iter().map(|token| (token.hash, token.name.as_str())).collect();
+    assert_eq!(tokens, [(KeyHash::of(b"from-env"), "read"), (KeyHash::of(b"from-file"), "admin")]);
     let printed = format!("{config:?} {variables:?}");
     assert!(!printed.contains("from-") && !printed.contains("hidden-key"), "{printed}");
+}
+
+/// What `printf secret | sha256sum` says.
+const HASHED: &str = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+#[test]
+fn tokens_have_names_and_may_be_known_by_their_hash_alone() {
+    let config = good(&format!(
+        "[auth]\nread_token = \"{HASHED}\"\nwrite_keys = [{{ key = \"k\", source = \"web\", rate = 500 }}]\n\
+         [[auth.tokens]]\nname = \"ops\"\nrole = \"admin\"\ntoken = \"{}\"\nrate = 9",
+        KeyHash::of(b"other")
+    ));
+    let tokens: Vec<_> = config.auth.tokens.iter().map(|t| (t.hash, t.name.as_str(), t.administers, t.rate)).collect();
+    let expected = [(KeyHash::of(b"secret"), "read", false, None), (KeyHash::of(b"other"), "ops", true, Some(9))];
+    assert_eq!(tokens, expected);
+    assert_eq!(config.auth.write_keys[0].rate, Some(500));
+    check(
+        &format!(
+            "[auth]\nread_token = \"sha256:12\"\nadmin_token = \"{HASHED}\"\n[[auth.tokens]]\nname = \"ops\"\n\
+             role = \"root\"\ntoken = \"{HASHED}\"\n[[auth.tokens]]\nname = \"admin\"\nrole = \"read\"\n\
+             token = \"{HASHED}\"\nrate = 0"
+        ),
+        &[
+            "t.toml:2:14: auth.read_token: this is no hash; write sha256: and the 64 digits that `tributary token` prints",
+            "t.toml:6:8: auth.tokens[0].role: `root` is unknown; known are read, admin",
+            "t.toml:8:1: auth.tokens[1]: `admin` has the same name; choose another",
+            "t.toml:12:8: auth.tokens[1].rate: 0 is out of range; write a whole number from 1 to 10000000",
+        ],
+    );
+}
+
+#[test]
+fn files_for_tls_must_be_there() {
+    check(
+        "[http.tls]\ncertificate = \"/nowhere/tls.crt\"\ncert = 1",
+        &[
+            "t.toml:1:1: http.tls: `key` is missing; write for example `key = \"/etc/tributary/tls.key\"`",
+            "t.toml:2:15: http.tls.certificate: /nowhere/tls.crt cannot be read: No such file or directory (os error 2)",
+            "t.toml:3:1: http.tls.cert: there is no such field; known are certificate, key, client_ca",
+        ],
+    );
 }
 
 #[test]
