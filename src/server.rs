@@ -41,6 +41,7 @@ pub struct Server {
     suggesting: Option<JoinHandle<()>>,
     tokens: Arc<Tokens>,
     tls: Option<Arc<Tls>>,
+    store: Arc<Store>,
 }
 
 impl Server {
@@ -130,7 +131,7 @@ impl Server {
         };
         let bounds = bounds.within_files();
         let http = tokio::spawn(front::serve(listener, router, bounds, tls.clone(), stopped));
-        Ok(Self { addr, engine, dispatchers, log, stop_http, http, suggesting, tokens, tls })
+        Ok(Self { addr, engine, dispatchers, log, stop_http, http, suggesting, tokens, tls, store })
     }
 
     /// The address that is listened on.
@@ -164,10 +165,11 @@ impl Server {
 
     /// Waits until the server stops by itself, and says why.
     pub async fn failed(&self) -> String {
-        let mut failed = self.engine.failed();
-        let reason = match failed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone(),
-            Err(_) => None,
+        let (mut engine, mut state) = (self.engine.failed(), self.store.failed());
+        let reason = tokio::select! {
+            reason = engine.wait_for(Option::is_some) => reason.ok().and_then(|reason| reason.clone()),
+            // A delivery, say, comes upon it while there is nothing to commit.
+            reason = state.wait_for(Option::is_some) => reason.ok().and_then(|reason| reason.clone()),
         };
         reason.unwrap_or_else(|| "the engine has ended".to_owned())
     }

@@ -35,4 +35,6 @@ mod kafka;
 mod kafka_faults;
 mod slow_demo;
 mod slow_crash;
+mod slow_broker;
+mod slow_disk;
 mod slow_crash_places;

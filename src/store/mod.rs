@@ -39,6 +39,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::watch;
 use tributary_model::Millis;
 
 /// How the state is kept.
@@ -64,6 +65,8 @@ pub struct Store {
     /// The committed clock, by which compaction drops what is past its age.
     clock: Arc<AtomicI64>,
     options: StoreOptions,
+    /// Why nothing can be written any more, once that is so.
+    failed: watch::Sender<Option<String>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -133,7 +136,7 @@ impl Store {
             true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
             false => DB::open_cf_descriptors(&db_options, dir, families)?,
         };
-        let store = Self { db, tap: None, clock, options };
+        let store = Self { db, tap: None, clock, options, failed: watch::Sender::new(None) };
         if let Some(meta) = store.view().meta()? {
             store.clock.store(meta.clock, Ordering::Relaxed);
         }
@@ -158,11 +161,21 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
         self.tap.as_ref().map_or(Ok(()), |tap| tap(batch.batch.data(), sync))?;
-        self.db.write_opt(batch.batch, &options)?;
+        if let Err(error) = self.db.write_opt(batch.batch, &options).map_err(StoreError::from) {
+            if !error.may_pass() {
+                self.failed.send_replace(Some(error.to_string()));
+            }
+            return Err(error);
+        }
         if let Some(clock) = batch.clock {
             self.clock.store(clock, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Why nothing can be written until the state is opened anew, once that is so, whoever has come upon it.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failed.subscribe()
     }
 
     /// An empty batch.

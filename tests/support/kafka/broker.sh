@@ -2,6 +2,9 @@
 # Runs one Apache Kafka broker (KRaft, one node, random loopback ports, data in a temporary folder) until its standard
 # input closes, so that it cannot outlive whoever started it. Prints `bootstrap.servers=127.0.0.1:PORT` when it serves.
 #
+# With a folder as its argument, its data and its ports stay there: started again, it goes on; FOLDER/pid is the broker
+# itself, to be killed. With a port as the second one, it tells its clients to come to that port, where a proxy may stand.
+#
 # By hand:    tests/support/kafka/broker.sh            and Ctrl-D ends it
 # For tests:  export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:PORT, and the tests use this broker instead of their own.
 #
@@ -28,11 +31,12 @@ if ! [ -s "$classpath" ] || ! ls $(tr ':' ' ' <"$classpath") >/dev/null 2>&1; th
   mv "$classpath.$$" "$classpath"
 fi
 
-data=$(mktemp -d "${TMPDIR:-/tmp}/tributary-kafka.XXXXXX")
+folder=${1:-}
+data=${folder:-$(mktemp -d "${TMPDIR:-/tmp}/tributary-kafka.XXXXXX")}
 java_pid=
 cleanup() {
   if [ -n "$java_pid" ]; then kill -9 "$java_pid" 2>/dev/null || true; fi
-  rm -rf "$data"
+  if [ -z "$folder" ]; then rm -rf "$data"; fi
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -55,13 +59,17 @@ run_java() {
 }
 
 for attempt in 1 2 3 4 5; do
-  port=$(free_port) controller=$(free_port)
-  rm -rf "$data/log"
+  if [ -s "$data/ports" ]; then
+    read -r port controller <"$data/ports"
+  else
+    port=$(free_port) controller=$(free_port)
+    rm -rf "$data/log"
+  fi
   cat >"$data/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+advertised.listeners=PLAINTEXT://127.0.0.1:${2:-$port}
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$controller
 log.dirs=$data/log
@@ -77,14 +85,18 @@ min.insync.replicas=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=20000000
 PROPERTIES
-  # Any sixteen bytes in URL-safe base64 name a cluster.
-  cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | cut -c1-22)
-  (run_java kafka.tools.StorageTool format --standalone -t "$cluster" -c "$data/server.properties") </dev/null >"$data/format.log" 2>&1 ||
-    { cat "$data/format.log" >&2; exit 1; }
+  if ! [ -d "$data/log" ]; then
+    # Any sixteen bytes in URL-safe base64 name a cluster.
+    cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | cut -c1-22)
+    (run_java kafka.tools.StorageTool format --standalone -t "$cluster" -c "$data/server.properties") </dev/null >"$data/format.log" 2>&1 ||
+      { cat "$data/format.log" >&2; exit 1; }
+  fi
   (run_java kafka.Kafka "$data/server.properties") </dev/null >"$data/broker.log" 2>&1 &
   java_pid=$!
+  echo "$java_pid" >"$data/pid"
   for _ in $(seq 600); do
     if grep -q 'Kafka Server started' "$data/broker.log"; then
+      echo "$port $controller" >"$data/ports"
       echo "bootstrap.servers=127.0.0.1:$port"
       cat >/dev/null # until standard input closes
       exit 0

@@ -3,6 +3,10 @@
 //! `broker.sh` runs the broker until its standard input closes, so it ends with the tests, however they end. With
 //! `KAFKA_BOOTSTRAP_SERVERS` set, the broker that is there already is used instead.
 
+mod own;
+
+pub(crate) use own::OwnBroker;
+
 use super::runtime;
 use super::tool;
 use rdkafka::ClientConfig;
@@ -16,7 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/kafka/broker.sh");
@@ -25,12 +29,12 @@ const INSTALL: &str = "apt-get install default-jre-headless maven, or set KAFKA_
 const REQUEST: Duration = Duration::from_secs(30);
 
 /// A broker that serves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Broker {
     /// `host:port`.
     pub(crate) bootstrap_servers: String,
     /// Its standard input closes when the test process ends, and then it ends too.
-    _process: Option<Child>,
+    _process: Option<Arc<Child>>,
 }
 
 fn options() -> AdminOptions {
@@ -70,7 +74,7 @@ impl Broker {
         // The script has time-outs of its own, so this line comes or the output ends.
         let found = lines.find_map(|line| line.ok()?.strip_prefix("bootstrap.servers=").map(str::to_owned));
         let bootstrap_servers = found.expect("the Kafka broker did not start; its words are above");
-        Self { bootstrap_servers, _process: Some(script) }
+        Self { bootstrap_servers, _process: Some(Arc::new(script)) }
     }
 
     /// A topic's name that no other test, and no earlier run, has used.
