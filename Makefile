@@ -15,9 +15,10 @@ CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
 CARGO_BENCH_SEGMENTS := cargo bench --locked --profile release --bench segments
 CARGO_BENCH_STARTUP := cargo bench --locked --profile release --bench startup
+CARGO_BENCH_SOAK := cargo bench --locked --profile release --bench soak
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-identity bench-segments bench-startup bench-matching check ci
+.PHONY: help demo test bench bench-identity bench-segments bench-startup bench-soak bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -47,6 +48,10 @@ bench-segments: ## Measures what a segment costs among 10, 100 and 1,000, and ho
 bench-startup: ## Measures the start after kill -9, and the memory of a profile, at three sizes
 	@.ci/install build
 	@$(CARGO_BENCH_STARTUP)
+
+bench-soak: ## Sends half as much again as is sustained, for ten minutes: memory, refusals, recovery
+	@.ci/install build
+	@$(CARGO_BENCH_SOAK)
 
 bench-matching: ## Measures precision and recall of suggestions on the FEBRL data sets of labelled persons
 	@.ci/install build venv

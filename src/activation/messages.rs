@@ -2,10 +2,11 @@
 
 use crate::engine::lookup::Profile;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use minijinja::{Environment, Template, UndefinedBehavior, Value, context};
 use serde_json::json;
 use std::collections::BTreeMap;
-use tributary_model::{Definitions, Event, EventKind, On, ProfileId, Trigger, format_millis};
+use std::io;
+use tributary_model::{Definitions, Event, EventKind, On, ProfileId, Trigger, format_millis, limits};
 
 /// A template that is none.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,7 @@ impl Messages {
             Occasion::Segment { id, name } => (Some(context! { id, name }), None),
             Occasion::Event(event) => (None, Some(Value::from(Serde(event_json(event))))),
         };
-        self.templates.get_template(trigger)?.render(context! {
+        let context = context! {
             trigger => context! { id => trigger },
             message => context! { id => message },
             profile => context! { id => profile.id.to_string(), identifiers => Serde(identifiers) },
@@ -103,7 +104,35 @@ impl Messages {
             computed => Serde(&profile.computed),
             segment,
             event,
-        })
+        };
+        render(&self.templates.get_template(trigger)?, context)
+    }
+}
+
+/// What a template makes of some values, if that is no more than a message may have.
+///
+/// # Errors
+/// If it is more, or the template fails.
+pub fn render(template: &Template<'_, '_>, values: Value) -> Result<String, minijinja::Error> {
+    let mut body = Bounded(Vec::new());
+    template.render_captured_to(values, &mut body)?;
+    Ok(String::from_utf8_lossy(&body.0).into_owned())
+}
+
+/// Takes no more than a message may have: a loop in a template could else write for ever, within its fuel.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > limits::MESSAGE_BYTES {
+            return Err(io::Error::other(format!("the message has more than {} bytes", limits::MESSAGE_BYTES)));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ pub struct OneGroupAnswer {
 }
 
 /// Reads a group.
-#[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups",
+#[utoipa::path(get, path = "/v1/groups/{group}", operation_id = "one_group", tag = "groups",
     params(("group" = String, Path, description = "The `groupId` as it was sent"), Freshness),
     responses((status = 200, body = OneGroupAnswer), (status = 404, description = "Nobody belongs to it"),
         (status = 503, description = "`min_position` is not committed in time")))]
@@ -78,7 +78,7 @@ pub async fn group(
 }
 
 /// The members of a group.
-#[utoipa::path(get, path = "/v1/groups/{group}/members", tag = "groups",
+#[utoipa::path(get, path = "/v1/groups/{group}/members", operation_id = "group_members", tag = "groups",
     params(("group" = String, Path, description = "The `groupId` as it was sent"), Page, Freshness),
     responses((status = 200, body = MembersAnswer), (status = 404, description = "Nobody belongs to it"),
         (status = 503, description = "`min_position` is not committed in time")))]

@@ -27,7 +27,7 @@ const MOVES: usize = 100;
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct IdentityAnswer {
     id: String,
-    identifiers: Vec<IdentifierAnswer>,
+    identifiers: Vec<EndAnswer>,
     /// Best evidence first.
     links: Vec<LinkAnswer>,
     /// Whether there are more links than are told (2,000).
@@ -38,7 +38,7 @@ pub struct IdentityAnswer {
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct IdentifierAnswer {
+struct EndAnswer {
     /// `namespace:value`.
     identifier: String,
     first_seen: String,
@@ -113,7 +113,7 @@ pub async fn identity(
         let members = view.identifiers(id)?;
         let around = around(view, &members, 0, &state.rules, &state.processor)?;
         let identifiers = members.iter().filter_map(|id| Some((name(&around, *id), around.identifiers.get(id)?)));
-        let identifiers = identifiers.map(|(identifier, (facts, known))| IdentifierAnswer {
+        let identifiers = identifiers.map(|(identifier, (facts, known))| EndAnswer {
             identifier,
             first_seen: format_millis(facts.first_seen),
             last_seen: format_millis(facts.last_seen),

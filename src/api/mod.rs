@@ -19,6 +19,7 @@ pub mod segments;
 pub mod segment_details;
 pub mod preview;
 pub mod operations;
+mod description;
 pub mod snapshots;
 pub mod audit;
 
@@ -40,6 +41,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use error::{ApiError, Moved};
+use ingest::Backlog;
 use metrics_exporter_prometheus::PrometheusHandle;
 use state::ApiState;
 use std::sync::Arc;
@@ -49,7 +51,6 @@ use tokio_util::sync::CancellationToken;
 use tributary_connectors::log::Log;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
-use utoipa::OpenApi;
 
 /// What the routes answer from.
 pub struct Parts<'a> {
@@ -104,7 +105,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         parts.config.http.max_requests,
         parts.shutdown.clone(),
     )
-    .with_timeout(parts.config.http.request_timeout);
+    .with_timeout(parts.config.http.request_timeout)
+    .with_backlog(Backlog::new(parts.committed.clone(), parts.log_stream.clone(), parts.config.log.max_lag));
     let state = Arc::new(ApiState {
         store: parts.store,
         wanted: parts.definer.wanted(),
@@ -211,65 +213,3 @@ async fn relocate(request: Request, next: Next) -> Response {
     }
     response
 }
-
-/// The description of the API, made from the handlers.
-#[derive(Debug, OpenApi)]
-#[openapi(
-    info(title = "Tributary", description = "Events in; profiles, segments and triggers out, as they happen."),
-    paths(
-        ingest::track,
-        ingest::identify,
-        ingest::page,
-        ingest::screen,
-        ingest::group,
-        ingest::alias,
-        ingest::batch,
-        ingest::settings,
-        profiles::profile,
-        profiles::messages,
-        profiles::events,
-        identity::identity,
-        identity::why,
-        identity::conflicts,
-        suggestions::suggestions,
-        suggestions::refresh,
-        suggestions::accept,
-        suggestions::refuse,
-        statements::link,
-        statements::unlink,
-        statements::retract,
-        statements::delete,
-        statements::delete_profile,
-        statements::statements,
-        groups::group,
-        groups::members,
-        definition_changes::apply,
-        definition_changes::changes,
-        definitions::traits,
-        definitions::one_trait,
-        definitions::create_trait,
-        definitions::put_trait,
-        definitions::delete_trait,
-        definitions::create_segment,
-        definitions::put_segment,
-        definitions::delete_segment,
-        segments::segments,
-        segments::segment,
-        segments::members,
-        segments::stream,
-        preview::preview,
-        preview::stream,
-        segment_details::explain,
-        segment_details::history,
-        segment_details::overlap,
-        operations::rejected,
-        audit::audited,
-        snapshots::take_snapshot,
-        snapshots::delete_snapshot,
-        operations::health,
-        operations::ready,
-        operations::metrics,
-        operations::description,
-    )
-)]
-pub struct Description;

@@ -50,8 +50,8 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
 /// This description.
 #[utoipa::path(get, path = "/openapi.json", tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
-pub async fn description() -> Json<utoipa::openapi::OpenApi> {
-    Json(<super::Description as utoipa::OpenApi>::openapi())
+pub async fn description() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], super::description::json())
 }
 
 /// Which rejected events.

@@ -99,8 +99,8 @@ pub struct Watched {
 
 /// Watches a condition that is no segment: `event: count` says for how many customers it holds, then `event: enter` and `event:
 /// exit` who comes and goes, as it happens. A second `count` begins anew, where more happened than could be followed.
-#[utoipa::path(get, path = "/v1/segments/preview/stream", tag = "segments", params(Watched),
-    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
+#[utoipa::path(get, path = "/v1/segments/preview/stream", operation_id = "preview_stream", tag = "segments", params(Watched),
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream"),
         (status = 400, description = "No condition", body = ErrorAnswer),
         (status = 429, description = "Other previews are being counted, or too many streams are open", body = ErrorAnswer),
         (status = 503, description = "It takes longer than 30 seconds", body = ErrorAnswer)))]

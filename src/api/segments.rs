@@ -170,7 +170,7 @@ pub async fn members(
 
 /// Counts as they change: `event: counts`, at most ten a second; the first at once.
 #[utoipa::path(get, path = "/v1/segments/stream", tag = "segments",
-    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String)))]
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream")))]
 pub async fn stream(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,

@@ -162,7 +162,8 @@ fn text(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
 async fn append_statements(state: &ApiState, statements: &[Statement]) -> Answer {
     let now = (state.clock)();
     let records = statements.iter().map(|statement| statement.record(now)).collect();
-    append(&*state.log, records, "statements", PATIENCE).await.map(Json)
+    let position = append(&*state.log, records, "statements", PATIENCE).await?;
+    Ok(Json(Accepted::at(&position)))
 }
 
 /// Which statements.

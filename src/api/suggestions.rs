@@ -68,11 +68,11 @@ struct SuggestionAnswer {
     /// The probability that they are one person, from 0 to 1.
     score: f64,
     /// What each field says of it.
-    parts: Vec<PartAnswer>,
+    parts: Vec<ComparedAnswer>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct PartAnswer {
+struct ComparedAnswer {
     /// The name under `identity.suggestions.compare`.
     field: String,
     /// What is known of the one customer.
@@ -216,7 +216,7 @@ fn told(
     let [a, b] = names.as_slice() else { return Ok(None) };
     let fields =
         suggesting.matching().compare.keys().zip(suggesting.values(&facts)).zip(suggesting.values(&other_facts));
-    let parts = fields.zip(&suggested.parts).map(|(((field, a), b), part)| PartAnswer {
+    let parts = fields.zip(&suggested.parts).map(|(((field, a), b), part)| ComparedAnswer {
         field: field.clone(),
         a,
         b,

@@ -4,6 +4,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// The version that every stored value begins with.
 pub const VERSION: u8 = 5;
+/// How bytes stand for fields.
+const FORMAT: bincode::config::Configuration = bincode::config::standard();
+/// The most bytes that a value may take, so that damaged lengths are errors instead of allocations.
+const LARGEST: usize = 1 << 30;
 
 /// A value that could not be written or read back.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +32,7 @@ pub enum CodecError {
 /// If a serializer of the value fails.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
     let mut bytes = vec![VERSION];
-    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())?;
+    bincode::serde::encode_into_std_write(value, &mut bytes, FORMAT)?;
     Ok(bytes)
 }
 
@@ -38,7 +42,7 @@ pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
 /// If the version is unknown or the bytes are not such a value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => Ok(bincode::serde::decode_from_slice(rest, bincode::config::standard())?.0),
+        Some((&VERSION, rest)) => Ok(bincode::serde::decode_from_slice(rest, FORMAT.with_limit::<LARGEST>())?.0),
         Some((&version, _)) => Err(CodecError::Version(version)),
         None => Err(CodecError::Empty),
     }

@@ -51,6 +51,9 @@ pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [Column
         blocks.set_block_cache(&cache);
         blocks.set_bloom_filter(10.0, false);
         blocks.set_format_version(5);
+        // Indexes and filters are within the cache's bound too: without that they grow with the state.
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         family.set_block_based_table_factory(&blocks);
         family.set_compression_type(DBCompressionType::Lz4);
         // Small enough to stay near the processor: every write looks for its place in one.

@@ -36,3 +36,9 @@ pub const EARLIEST_MS: i64 = 24 * 60 * 60 * 1000;
 /// Links that hold one customer together, where the definitions say nothing else: no person has so many, and what is
 /// connected this far by mistake would tell everybody about everybody.
 pub const LINKS_PER_PROFILE: u32 = 10_000;
+
+/// The most bytes of a message that a trigger sends.
+pub const MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The most bytes of a message's template.
+pub const TEMPLATE_BYTES: usize = 32 * 1024;

@@ -3,7 +3,9 @@
 mod splice;
 mod envelope;
 mod settings;
+mod backlog;
 
+pub use backlog::Backlog;
 pub use settings::{__path_settings, settings};
 
 use super::auth::{Client, Tokens, credential, unknown_write_key};
@@ -25,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::{Any, CorsLayer};
 use tributary_connectors::log::{AppendError, Log, Record};
 use tributary_connectors::process::{Processor, Reason, Scalar};
-use tributary_model::{EventKind, limits};
+use tributary_model::{EventKind, Position, limits};
 
 /// How long a body may take to arrive, and then the log to take it, where nothing else is configured.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +42,7 @@ pub struct IngestState {
     tokens: Arc<Tokens>,
     clock: Clock,
     room: Room,
+    backlog: Option<Arc<Backlog>>,
     timeout: Duration,
     shutdown: CancellationToken,
 }
@@ -60,7 +63,14 @@ impl IngestState {
         max_requests: usize,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { log, processor, tokens, clock, room: Room::new(max_requests), timeout: REQUEST_TIMEOUT, shutdown }
+        let room = Room::new(max_requests);
+        Self { log, processor, tokens, clock, room, backlog: None, timeout: REQUEST_TIMEOUT, shutdown }
+    }
+
+    /// How far the engine may be behind.
+    #[must_use]
+    pub fn with_backlog(self, backlog: Backlog) -> Self {
+        Self { backlog: Some(Arc::new(backlog)), ..self }
     }
 
     /// How long a body may take to arrive (then 408), and after that the log to take it (then 503).
@@ -75,6 +85,8 @@ impl IngestState {
             return Err(ApiError::unavailable("shutting_down", "the server is stopping; send again").and_close());
         }
         let (body, held) = self.room.read(headers, body, limit, self.timeout).await?;
+        // Only now: who is answered while still sending may see a broken connection instead.
+        self.backlog.as_ref().map_or(Ok(()), |backlog| backlog.check())?;
         Ok((body, self.room.enter(held)?))
     }
 
@@ -119,9 +131,10 @@ impl IngestState {
 
     async fn append(&self, records: Vec<Record>) -> Result<Json<Accepted>, ApiError> {
         let events = records.len();
-        let accepted = append(&*self.log, records, "events", self.timeout).await?;
+        let position = append(&*self.log, records, "events", self.timeout).await?;
         telemetry::ingested(events);
-        Ok(Json(accepted))
+        self.backlog.iter().for_each(|backlog| backlog.appended(&position));
+        Ok(Json(Accepted::at(&position)))
     }
 }
 
@@ -131,12 +144,12 @@ pub(super) async fn append(
     records: Vec<Record>,
     what: &str,
     timeout: Duration,
-) -> Result<Accepted, ApiError> {
+) -> Result<Position, ApiError> {
     let count = records.len();
     let unavailable =
         || ApiError::unavailable("log_unavailable", format!("{what} cannot be stored at the moment; send again"));
     match tokio::time::timeout(timeout, log.append(records)).await {
-        Ok(Ok(position)) => Ok(Accepted { success: true, position: position.to_string() }),
+        Ok(Ok(position)) => Ok(position),
         Ok(Err(error @ AppendError::Busy)) => Err(ApiError::too_many("log_busy", error.to_string())),
         Ok(Err(error @ AppendError::Unavailable(_))) => {
             tracing::warn!(%error, count, "{what} were refused");
@@ -156,6 +169,13 @@ pub struct Accepted {
     success: bool,
     /// Where the log stands after them: what `min_position=` of a query takes to read one's own writes.
     position: String,
+}
+
+impl Accepted {
+    /// The log stands there.
+    pub(super) fn at(position: &Position) -> Self {
+        Self { success: true, position: position.to_string() }
+    }
 }
 
 type Answer = Result<Json<Accepted>, ApiError>;

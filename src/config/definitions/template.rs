@@ -1,10 +1,11 @@
 //! Checks message templates before the first message: syntax, variables, filters.
 
-use crate::activation::messages::environment;
+use crate::activation::messages::{environment, render};
 use crate::config::decode::Field;
 use crate::config::mistake::suggestion;
 use minijinja::{Environment, Error, ErrorKind, Template, context};
 use std::collections::BTreeSet;
+use tributary_model::limits;
 
 /// What a template may speak of.
 const VARIABLES: [&str; 8] = ["profile", "group", "traits", "computed", "segment", "event", "trigger", "message"];
@@ -12,6 +13,10 @@ const VARIABLES: [&str; 8] = ["profile", "group", "traits", "computed", "segment
 /// The text of a template that compiles, speaks of nothing unknown and uses known filters only.
 pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<String> {
     let body = field.text()?;
+    if body.len() > limits::TEMPLATE_BYTES {
+        field.wrong(format!("a template has at most {} bytes; this one has {}", limits::TEMPLATE_BYTES, body.len()));
+        return None;
+    }
     let environment = environment();
     let template = match environment.template_from_str(body) {
         Ok(template) => template,
@@ -21,7 +26,7 @@ pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<Strin
         }
     };
     let mut good = check_variables(field, body, &environment, &template, traits);
-    if let Err(error) = template.render(example()) {
+    if let Err(error) = render(&template, example()) {
         // Values are made up here, so only what no value could mend counts.
         let unknown = matches!(
             error.kind(),

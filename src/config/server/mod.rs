@@ -124,6 +124,8 @@ pub struct Log {
     pub queue_events: usize,
     /// Bytes on their way into the log.
     pub queue_bytes: usize,
+    /// Events that are accepted and wait for the engine.
+    pub max_lag: usize,
     /// The Kafka cluster.
     pub kafka: Kafka,
 }
@@ -323,6 +325,7 @@ fn decode_log(table: &Table<'_>, variables: &Variables) -> Option<Log> {
     let queue_events = count(table, "queue_events", limits::BATCH_EVENTS..=10_000_000);
     // A queue that is smaller than one batch could never take one.
     let queue_bytes = bytes(table, "queue_bytes", 1 << 20..=1 << 36);
+    let max_lag = count(table, "max_lag", limits::BATCH_EVENTS..=1_000_000_000_000);
     let kafka = section(table, "kafka", |kafka| kafka::decode(kafka, variables));
     let no_cluster = kafka.as_ref().is_some_and(|kafka| kafka.bootstrap_servers.is_none());
     if let (Some(LogKind::Kafka), true, Some(field)) = (kind, no_cluster, table.get("kind")) {
@@ -336,6 +339,7 @@ fn decode_log(table: &Table<'_>, variables: &Variables) -> Option<Log> {
         retention_bytes: retention_bytes?,
         queue_events: queue_events?,
         queue_bytes: queue_bytes?,
+        max_lag: max_lag?,
         kafka: kafka?,
     })
 }
