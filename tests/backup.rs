@@ -1,14 +1,17 @@
 //! Backups of a server that works, put back elsewhere; and whether a state is what its log says.
 
-use crate::support::client::Client;
+use crate::support::client::{ADMIN_TOKEN, As, Client};
 use crate::support::compare;
 use crate::support::kafka::Broker;
 use crate::support::oracle;
+use crate::support::receiver::{Receiver, secret};
 use crate::support::server::Site;
 use crate::support::state;
-use crate::support::traffic::{SHOP, Traffic, seed};
+use crate::support::traffic::{SHOP, Traffic, seed, triggers};
 use crate::support::wait::{SOON, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -282,4 +285,66 @@ fn a_state_whose_log_is_in_kafka_is_restored_and_reads_on() {
     orders(&server.client, 40);
     let told = done(verify(&elsewhere, server.client.base()));
     assert!(told.contains("40 records of Kafka give the same"), "{told}");
+}
+
+/// Beside the server as far as it is; once it is stopped, what has come since, and then in its place.
+#[test]
+fn a_state_is_made_anew_beside_the_server_and_fires_nothing_again() {
+    let receiver = Receiver::start();
+    let hook = format!("type: webhook, url: \"{}\", secret: \"env:CRM_SECRET\", allow_private: true", receiver.url);
+    let site = Site::new(&(SHOP.to_owned() + &triggers(&[("hook", hook)]))).with("CRM_SECRET", &secret());
+    let now = jiff::Timestamp::now().as_millisecond();
+    let mut traffic = Traffic::new(seed(), 100, now);
+    let mut events = traffic.prelude();
+    events.extend(traffic.take(1_500));
+    let server = site.start();
+    let position = server.client.batches(&events);
+    server.client.get_at("/v1/segments", &position).ok();
+    let made = server.client.admin("/v1/segments", &json!({ "id": "more", "where": "orders > 1" }));
+    assert_eq!(made.status, 201, "{}", made.text());
+    eventually("it is live", SOON, || match server.client.get("/v1/segments/more").ok()["state"].as_str() {
+        Some("live") => Ok(()),
+        state => Err(format!("{state:?}")),
+    });
+    let mut command = site.command("replay");
+    command.args(["--server", server.client.base()]);
+    let told = done(command);
+    assert!(told.contains("says what the one before says") && told.contains("stop the server"), "{told}");
+
+    let later = traffic.take(500);
+    let position = server.client.batches(&later);
+    events.extend(later);
+    server.client.get_at("/v1/segments", &position).ok();
+    let fired = oracle::fired(&events, now);
+    let due = fired.loyal.len() + fired.refunds.len();
+    let ids = || receiver.accepted().iter().map(|delivery| delivery.id.clone()).collect::<BTreeSet<_>>();
+    eventually("all is delivered", SOON, || if ids().len() == due { Ok(()) } else { Err(ids().len()) });
+    let answers = |client: &Client| {
+        ["/v1/segments", "/v1/definitions/changes", "/v1/audit", "/v1/rejected"].map(|path| {
+            let answer = client.request(Method::GET, path, As::Bearer(ADMIN_TOKEN), &[], Vec::new()).unwrap().ok();
+            let mut answer = answer.as_object().unwrap().clone();
+            answer.remove("epoch");
+            answer
+        })
+    };
+    let before = answers(&server.client);
+    server.stop();
+    let mut command = site.command("replay");
+    command.args(["--server", NOBODY]);
+    let told = done(command);
+    assert!(told.contains("says what the one before says") && told.contains("in its place"), "{told}");
+    assert!(!site.path("data/replayed").exists() && !site.path("data/state-before-replay").exists());
+
+    let server = site.start();
+    assert_eq!(answers(&server.client), before);
+    // The oracle knows nothing of a segment that was defined while the server ran.
+    server.client.delete("/v1/segments/more");
+    let expected = oracle::profiles(&events, now);
+    eventually("all else is as it should be", SOON, || compare::state(&server.client, &expected));
+    // What happens from now on is sent under ids of its own, and nothing again.
+    let refund = json!({ "type": "track", "userId": "u1", "event": "Refund Requested", "timestamp": jiff::Timestamp::now().to_string(),
+        "properties": { "refund_id": "after" } });
+    server.client.batch(&[refund]);
+    eventually("the next one is delivered", SOON, || if ids().len() == due + 1 { Ok(()) } else { Err(ids().len()) });
+    receiver.assert_faultless();
 }

@@ -63,6 +63,31 @@ fn a_log_that_is_not_the_states_is_not_appended_to() {
     site.start().client.get("/v1/profiles/user_id:u2").ok();
 }
 
+/// A disk that changes what it has synced is heard of, and what is lost by it is not taken for never written.
+#[test]
+fn damage_in_the_middle_of_the_log_is_told() {
+    let site = Site::new(SHOP);
+    let server = site.start();
+    let order = |n: usize| json!({ "type": "track", "userId": format!("u{n}"), "event": "Order Completed", "properties": { "total": 5 } });
+    let mut position = String::new();
+    for n in 0..50 {
+        position = server.client.batch(&[order(n)]);
+    }
+    server.client.profile_at("user_id:u49", &position);
+    server.kill();
+    let files = std::fs::read_dir(site.path("data/log")).unwrap().map(|file| file.unwrap().path());
+    let newest = files.filter(|path| path.extension().is_some_and(|is| is == "log")).max().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let process = site.spawn();
+    process.listening(LONG).expect_err("it must not serve");
+    let words = process.last_words();
+    assert!(words.contains("the log's newest file is damaged"), "{words}");
+    assert!(words.contains("but has been read up to 50"), "{words}");
+}
+
 /// Writes another version before the row that says where the state stands; gives the one that was there.
 fn swap_version(site: &Site, version: u8) -> u8 {
     let mut row = state::row(site, "meta", b"meta");

@@ -100,6 +100,35 @@ fn a_source_that_was_cut_off_stops_alone_and_goes_on_when_told_to() {
     await_orders(&server.client, "k2", 1);
 }
 
+/// As where records were compacted away: offsets that no record has. What was aborted was never said.
+#[test]
+fn offsets_without_records_are_passed_over() {
+    let broker = Broker::shared();
+    let foreign = broker.topic("gaps", 1);
+    let site = Site::new(SHOP).with("TRIBUTARY_KAFKA_BOOTSTRAP_SERVERS", &broker.bootstrap_servers);
+    site.configure(&format!("[[sources.kafka]]\ntopic = \"{foreign}\"\nname = \"web\"\n"));
+    let transaction = |user: &str, commits: bool| {
+        broker.produce_at_once(&foreign, [order(user).to_string().as_bytes()], commits);
+    };
+    transaction("t1", true);
+    transaction("t2", false);
+    put(broker, &foreign, 0..1);
+    transaction("t3", true);
+    let server = site.start();
+    for user in ["t1", "k0", "t3"] {
+        await_orders(&server.client, user, 1);
+    }
+    server.client.get("/v1/profiles/user_id:t2").error(404);
+    // It ends with such an offset: a restart reads nothing twice, and goes on behind it.
+    transaction("t4", false);
+    server.kill();
+    let server = site.start();
+    transaction("t5", true);
+    await_orders(&server.client, "t5", 1);
+    await_orders(&server.client, "t3", 1);
+    server.client.get("/v1/profiles/user_id:t4").error(404);
+}
+
 #[test]
 fn a_topic_that_is_made_anew_is_not_taken_for_the_old_one() {
     let broker = Broker::shared();

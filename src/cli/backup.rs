@@ -19,7 +19,7 @@ use std::process::ExitCode;
 pub fn backup(args: &BackupArgs) -> ExitCode {
     done(&args.files, |config| {
         let archive = Archive::new(&args.folder);
-        let added = with_snapshot(config, &args.server, |snapshot| {
+        let added = with_snapshot(config, &args.server, |snapshot, _| {
             let about = about(config, snapshot)?;
             Ok(archive.add(snapshot, about, clock::now())?)
         })?;

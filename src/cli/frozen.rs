@@ -11,6 +11,15 @@ use std::path::Path;
 use std::sync::Arc;
 use tributary_connectors::log::Log;
 
+/// Whose the data folder is meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A server's, which goes on.
+    Servers,
+    /// Nobody else's until `work` is done.
+    Ours,
+}
+
 /// Takes a snapshot of the data folder, has `work` done with it, and removes it again: through the server that works on the
 /// folder or, where nobody answers, by itself.
 ///
@@ -19,14 +28,14 @@ use tributary_connectors::log::Log;
 pub(super) fn with_snapshot<T>(
     config: &ServerConfig,
     server: &str,
-    work: impl FnOnce(&Path) -> anyhow::Result<T>,
+    work: impl FnOnce(&Path, Whose) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     match ask(server, Method::POST, "/v1/snapshots", None) {
         Ok(text) => {
             let taken: SnapshotAnswer =
                 serde_json::from_str(&text).context("this is no answer of a tributary server")?;
             let done = match taken.path.join(STATE).is_dir() {
-                true => work(&taken.path),
+                true => work(&taken.path, Whose::Servers),
                 false => Err(anyhow::anyhow!(
                     "the server has put a snapshot at {}, which is not on this machine; run this where the server runs",
                     taken.path.display()
@@ -42,7 +51,7 @@ pub(super) fn with_snapshot<T>(
     }
 }
 
-fn alone<T>(config: &ServerConfig, work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
+fn alone<T>(config: &ServerConfig, work: impl FnOnce(&Path, Whose) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let dir = &config.data.dir;
     if !dir.join(STATE).is_dir() {
         bail!("there is no state at {}; name the data folder in [data] dir or TRIBUTARY_DATA_DIR", dir.display());
@@ -54,7 +63,7 @@ fn alone<T>(config: &ServerConfig, work: impl FnOnce(&Path) -> anyhow::Result<T>
     };
     let snapshots = Snapshots::new(dir, store, log.clone())?;
     let snapshot = snapshots.take()?;
-    let done = work(&snapshot.path);
+    let done = work(&snapshot.path, Whose::Ours);
     snapshots.remove(&snapshot.id)?;
     if let Some(log) = log {
         log.close();

@@ -1,5 +1,5 @@
 //! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `backup`, `restore`, `verify`,
-//! `token`, `demo`.
+//! `replay`, `token`, `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
 
@@ -11,6 +11,7 @@ pub mod demo;
 pub mod evaluate;
 mod frozen;
 pub mod identity;
+pub mod replay;
 pub mod serve;
 pub mod token;
 pub mod verify;
@@ -62,6 +63,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Tell whether what is stored is what follows from what came in, also while the server runs; exit code 1 if it is not
     Verify(VerifyArgs),
+    /// Make the state anew from the beginning of the logs: beside a running server up to now, in its place once the server is stopped
+    Replay(ReplayArgs),
     /// Make a new key or token, and print it with the hash by which the settings know it
     Token,
     /// Play a sample shop's traffic through a server of its own, and watch it live
@@ -193,6 +196,17 @@ pub struct VerifyArgs {
     pub files: ConfigArgs,
 }
 
+/// `tributary replay`
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// Where the server listens, if it runs; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
 /// `tributary demo`
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
@@ -212,6 +226,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Token => token::run(),
         Command::Demo(args) => demo::run(&args),
     }
@@ -249,6 +264,7 @@ mod tests {
             "backup",
             "restore",
             "verify",
+            "replay",
             "token",
             "demo",
             "TRIBUTARY_HTTP_ADDR",

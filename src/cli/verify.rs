@@ -7,18 +7,19 @@ use super::VerifyArgs;
 use super::check::{count, report};
 use super::frozen::with_snapshot;
 use crate::backup::{Archive, LOG, STATE};
-use crate::config::{Configuration, Variables, load};
+use crate::config::{Configuration, ServerConfig, Variables, load};
 use crate::definitions::Definer;
 use crate::engine::{clock, derived};
 use crate::replay::{self, ReplayError};
 use crate::server::{driver_options, intake_options, open_sources, store_options};
-use crate::store::Store;
+use crate::store::{Meta, Store};
 use anyhow::Context;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
+use tributary_model::Definitions;
 
 /// Verifies a state; exit code 1 if something differs, or it cannot be told.
 pub fn run(args: &VerifyArgs) -> ExitCode {
@@ -51,13 +52,25 @@ fn verify(args: &VerifyArgs, configuration: Configuration) -> anyhow::Result<boo
         }
         None => {
             let server = configuration.server.clone();
-            with_snapshot(&server, &args.server, |snapshot| compare(snapshot, configuration))
+            with_snapshot(&server, &args.server, |snapshot, _| compare(snapshot, configuration))
         }
     }
 }
 
-/// Compares what a folder's state says with its facts, and with its logs. The folder is nobody else's.
-fn compare(folder: &Path, Configuration { mut server, loaded }: Configuration) -> anyhow::Result<bool> {
+/// A folder's state, opened with all that it takes to compute it.
+pub(super) struct Opened {
+    pub(super) store: Arc<Store>,
+    pub(super) meta: Meta,
+    pub(super) definer: Definer,
+    pub(super) definitions: Definitions,
+    pub(super) processor: Arc<Processor>,
+    pub(super) rules: Arc<Rules>,
+    /// The settings, with this folder as the data folder.
+    pub(super) server: ServerConfig,
+}
+
+/// Opens a folder's state by the definitions that it was computed by. The folder is nobody else's.
+pub(super) fn open(folder: &Path, Configuration { mut server, loaded }: Configuration) -> anyhow::Result<Opened> {
     server.data.dir = folder.to_owned();
     let state = folder.join(STATE);
     let context = || format!("cannot open {}", state.display());
@@ -67,10 +80,35 @@ fn compare(folder: &Path, Configuration { mut server, loaded }: Configuration) -
     let rules = Arc::new(Rules::new(&definitions.identity));
     let processor = Arc::new(Processor::new(&definitions.identity)?);
     let definer = Definer::start(store.clone(), loaded, clock::now())?;
-    let plan = definer.at_start();
-    if plan.aggregate_ids() != meta.aggregates || !store.view().unsettled()?.is_empty() {
+    if definer.at_start().aggregate_ids() != meta.aggregates || !store.view().unsettled()?.is_empty() {
         anyhow::bail!("the definitions are others than the state was computed by; let the server take them over first");
     }
+    Ok(Opened { store, meta, definer, definitions, processor, rules, server })
+}
+
+/// What a state is made anew of.
+pub(super) fn parts<'a>(
+    server: &ServerConfig,
+    definitions: &'a Definitions,
+    definer: &'a Definer,
+    processor: Arc<Processor>,
+    rules: Arc<Rules>,
+) -> anyhow::Result<replay::Parts<'a>> {
+    Ok(replay::Parts {
+        sources: open_sources(server)?,
+        definitions,
+        definer,
+        processor,
+        rules,
+        driver: driver_options(server),
+        intake: intake_options(server),
+    })
+}
+
+/// Compares what a folder's state says with its facts, and with its logs. The folder is nobody else's.
+fn compare(folder: &Path, configuration: Configuration) -> anyhow::Result<bool> {
+    let Opened { store, meta, definer, definitions, processor, rules, server } = open(folder, configuration)?;
+    let plan = definer.at_start();
     let derived = derived::check(&store, &processor, &plan, &rules)?;
     if let Some(first) = derived.first {
         println!("{}; the first: {first}", count(derived.wrong, "difference"));
@@ -84,16 +122,9 @@ fn compare(folder: &Path, Configuration { mut server, loaded }: Configuration) -
     );
 
     let anew = folder.join("replayed");
+    let context = || format!("cannot open {}", anew.display());
     let replayed = Arc::new(Store::open(&anew, store_options(&server)).with_context(context)?);
-    let parts = replay::Parts {
-        sources: open_sources(&server)?,
-        definitions: &definitions,
-        definer: &definer,
-        processor,
-        rules,
-        driver: driver_options(&server),
-        intake: intake_options(&server),
-    };
+    let parts = parts(&server, &definitions, &definer, processor, rules)?;
     match replay::replay(parts, &meta, replayed.clone()) {
         Ok(()) => {}
         Err(ReplayError::Incomplete(why)) => {

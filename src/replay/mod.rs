@@ -1,9 +1,11 @@
 //! A state made anew from the logs, and compared with the one that there is: the same definitions, the same records, none of
 //! its triggers.
 
+mod carried;
 mod compare;
 mod until;
 
+pub use carried::carry_over;
 pub use compare::differences;
 
 use crate::activation::Messages;
@@ -68,18 +70,21 @@ pub struct Parts<'a> {
     pub intake: IntakeOptions,
 }
 
-/// Makes a state anew in a store that is empty, from the beginning of the logs up to where `like` stands, by its clock.
+/// Makes a state anew in a store that is empty, or has been made so up to some point, from the beginning of the logs up to where
+/// `like` stands, by its clock.
 ///
 /// # Errors
-/// If a log no longer begins at its beginning, or anything cannot be read or written.
+/// If a log no longer has all that is to be read, or anything cannot be read or written.
 pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), ReplayError> {
-    let clock = Arc::new(AtomicI64::new(0));
+    let begun = store.view().meta()?.unwrap_or_default();
+    let clock = Arc::new(AtomicI64::new(begun.clock));
     let mut sources = Vec::new();
     let mut logs = Vec::new();
     for Source { stream, log } in parts.sources {
         let end = like.positions.get(&stream).cloned().unwrap_or_default();
         let log = Arc::new(Until::new(log, end, clock.clone(), like.clock));
-        log.is_whole().map_err(|reason| ReplayError::Incomplete(format!("{stream}: {reason}")))?;
+        let from = begun.positions.get(&stream).cloned().unwrap_or_default();
+        log.has_all_from(&from).map_err(|reason| ReplayError::Incomplete(format!("{stream}: {reason}")))?;
         logs.push((stream.clone(), log.clone()));
         sources.push(Source { stream, log });
     }

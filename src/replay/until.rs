@@ -29,10 +29,15 @@ impl Until {
         &self.end
     }
 
-    /// Whether the log has everything from its beginning on.
-    pub(super) fn is_whole(&self) -> Result<(), LogError> {
-        let beginning = Position(self.end.0.keys().map(|partition| (*partition, 0)).collect());
-        self.log.reader(&beginning).map(drop)
+    /// Whether the log has everything from a position on.
+    pub(super) fn has_all_from(&self, from: &Position) -> Result<(), LogError> {
+        self.log.reader(&self.from(from)).map(drop)
+    }
+
+    /// The same position with every partition that is to be read, those it does not name from their beginning.
+    fn from(&self, from: &Position) -> Position {
+        let offset = |partition: &i32| (*partition, from.0.get(partition).copied().unwrap_or(0));
+        Position(self.end.0.keys().map(offset).collect())
     }
 
     /// Why it cannot be read any more.
@@ -46,10 +51,9 @@ impl Log for Until {
         Box::pin(async { Err(AppendError::Unavailable("it is only read".to_owned())) })
     }
 
-    fn reader(&self, _from: &Position) -> Result<Box<dyn LogReader>, LogError> {
-        let beginning = Position(self.end.0.keys().map(|partition| (*partition, 0)).collect());
+    fn reader(&self, from: &Position) -> Result<Box<dyn LogReader>, LogError> {
         Ok(Box::new(Reader {
-            reader: self.log.reader(&beginning)?,
+            reader: self.log.reader(&self.from(from))?,
             end: self.end.clone(),
             clock: self.clock.clone(),
             latest: self.latest,

@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use std::cmp::Ordering;
 use std::path::Path;
 
+/// Bytes that are written at once.
+const PORTION: usize = 8 << 20;
+
 /// A key that two states have different things at: what the one has, and the other.
 pub type Difference<T> = (Box<[u8]>, Option<T>, Option<T>);
 
@@ -18,6 +21,25 @@ impl Store {
     /// If the disk does not take it.
     pub fn copy(&self, to: &Path) -> Result<(), StoreError> {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint(to)?)
+    }
+
+    /// Has in a table what another state has in it, and nothing else.
+    ///
+    /// # Errors
+    /// If that cannot be read, or the disk does not take it.
+    pub fn take_over(&self, other: &Self, table: &'static str) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        for entry in self.db.iterator_cf(self.family(table)?, IteratorMode::Start) {
+            batch.delete(table, &entry?.0)?;
+        }
+        for entry in other.db.iterator_cf(other.family(table)?, IteratorMode::Start) {
+            let (key, value) = entry?;
+            batch.batch.put_cf(self.family(table)?, key, value);
+            if batch.size() > PORTION {
+                self.write(std::mem::replace(&mut batch, self.batch()), false)?;
+            }
+        }
+        self.write(batch, true)
     }
 
     /// The first key of a table, in their order, at which two states differ, once `level` has taken from the values what may

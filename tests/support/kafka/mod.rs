@@ -166,6 +166,25 @@ impl Broker {
         producer.flush(REQUEST).unwrap();
     }
 
+    /// Writes records in a transaction, which is committed or aborted; either leaves an offset that no record has.
+    #[track_caller]
+    pub(crate) fn produce_at_once<'a>(&self, topic: &str, records: impl IntoIterator<Item = &'a [u8]>, commits: bool) {
+        let producer: BaseProducer = self.config().set("transactional.id", Self::name("writer")).create().unwrap();
+        producer.init_transactions(REQUEST).unwrap();
+        producer.begin_transaction().unwrap();
+        for payload in records {
+            producer
+                .send(BaseRecord::<str, [u8]>::to(topic).payload(payload).partition(0))
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
+        producer.flush(REQUEST).unwrap();
+        match commits {
+            true => producer.commit_transaction(REQUEST).unwrap(),
+            false => producer.abort_transaction(REQUEST).unwrap(),
+        }
+    }
+
     /// How many partitions a topic has.
     #[track_caller]
     pub(crate) fn partitions(&self, topic: &str) -> usize {

@@ -3,7 +3,7 @@
 use super::block::{self, Head};
 use super::{EmbeddedConfig, STREAM};
 use crate::log::{LogError, lock};
-use rocksdb::{DB, DBCompressionType, DBRawIterator, LogLevel, Options, ReadOptions};
+use rocksdb::{DB, DBCompressionType, DBRawIterator, DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -117,6 +117,18 @@ impl Shared {
 }
 
 fn open(dir: &Path) -> Result<DB, LogError> {
+    // A file that ends within a record is what a crash leaves. Damage anywhere else is the disk's, and is to be heard of.
+    match open_with(dir, DBRecoveryMode::TolerateCorruptedTailRecords) {
+        Err(LogError::RocksDb(error)) if error.kind() == ErrorKind::Corruption => {
+            let opened = open_with(dir, DBRecoveryMode::PointInTime)?;
+            tracing::error!(%error, "the log's newest file is damaged: what stands behind the damage is lost");
+            Ok(opened)
+        }
+        opened => opened,
+    }
+}
+
+fn open_with(dir: &Path, recovery: DBRecoveryMode) -> Result<DB, LogError> {
     let mut options = Options::default();
     options.create_if_missing(true);
     // Blocks come compressed.
@@ -131,6 +143,7 @@ fn open(dir: &Path) -> Result<DB, LogError> {
     options.set_max_open_files(256);
     options.set_keep_log_file_num(3);
     options.set_log_level(LogLevel::Warn);
+    options.set_wal_recovery_mode(recovery);
     Ok(DB::open(&options, dir)?)
 }
 

@@ -1,0 +1,36 @@
+//! What a state holds that no log has: what was defined, sent, refused and asked for.
+
+use crate::store::{Meta, Store, StoreError, audit, counts, definitions, outbox, rejected};
+
+/// Tables that are taken from the state that there was, whatever a replay has put there.
+const CARRIED: [&str; 8] = [
+    definitions::TABLE,
+    definitions::CHANGES,
+    outbox::TABLE,
+    outbox::DEAD,
+    outbox::MESSAGES,
+    rejected::TABLE,
+    counts::TABLE,
+    audit::TABLE,
+];
+
+/// Takes over what no log has, so that the state made anew can take the place of the one before. Epochs go on where they were:
+/// the ids of messages are made from their numbers.
+///
+/// # Errors
+/// If one cannot be read or written.
+pub fn carry_over(before: &Store, anew: &Store, was: &Meta) -> Result<(), StoreError> {
+    for table in CARRIED {
+        anew.take_over(before, table)?;
+    }
+    let meta = anew.view().meta()?.unwrap_or_default();
+    anew.write_meta(&Meta {
+        run: was.run,
+        epoch: was.epoch.max(meta.epoch),
+        next_message: was.next_message,
+        next_rejected: was.next_rejected,
+        minutes: was.minutes.clone(),
+        ..meta
+    })?;
+    anew.flush()
+}
