@@ -3,7 +3,7 @@
 use crate::activation::{Dispatchers, Messages};
 use crate::api::{self, audit::Audit, auth::Tokens};
 use crate::backup::{self, Snapshots};
-use crate::config::{Configuration, LogKind, ServerConfig};
+use crate::config::{Auth, Configuration, LogKind, ServerConfig};
 use crate::definitions::Definer;
 use crate::engine::suggestions::Suggestions;
 use crate::engine::{DriverOptions, Engine, EngineParts, IntakeOptions, Source, clock, wall_clock};
@@ -154,7 +154,9 @@ impl Server {
             (None, None) => {}
             _ => anyhow::bail!("[http.tls] comes or goes with a start of the server"),
         }
-        self.tokens.replace(&config.auth);
+        // What may be open without a token depends on where this server listens, whatever the settings say by now.
+        let open = self.addr.ip().is_loopback();
+        self.tokens.replace(&Auth { open, ..config.auth.clone() });
         Ok(())
     }
 

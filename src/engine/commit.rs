@@ -33,7 +33,10 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct UnderWay {
     work: Work,
+    /// What an epoch changes.
     changes: Changes,
+    /// All that is true, after the dataflow was fed anew.
+    truth: Outputs,
     since: Instant,
 }
 
@@ -91,24 +94,28 @@ impl Committer {
     /// Takes up what is to be committed next, once the dataflow has said all of it; `None` if that has stopped.
     pub(super) fn begin(&mut self, work: Work) -> Option<UnderWay> {
         let shares: Option<Vec<_>> = (0..self.workers).map(|_| self.outputs.recv().ok()).collect();
-        let changes = Changes::new(shares?.into_iter().flat_map(|(_epoch, outputs)| outputs));
+        let outputs: Outputs = shares?.into_iter().flat_map(|(_epoch, outputs)| outputs).collect();
+        let (changes, truth) = match &work {
+            Work::Hydrated { .. } => (Changes::default(), outputs),
+            Work::Epoch(_) => (Changes::new(outputs), Vec::new()),
+        };
         if let Work::Epoch(prepared) = &work {
             if let Some(plan) = &prepared.redefinition.plan {
                 (self.plan, self.arrived) = (plan.clone(), 0);
             }
             self.arrived += changes.current.get(&self.plan.version).copied().unwrap_or(0);
         }
-        Some(UnderWay { work, changes, since: Instant::now() })
+        Some(UnderWay { work, changes, truth, since: Instant::now() })
     }
 
     /// Tries to commit it. If that fails as full disks do, gives how long to wait before the next try; `None` once it is
     /// committed and told.
     pub(super) fn try_on(&mut self, under_way: &mut UnderWay) -> Result<Option<Duration>, StoreError> {
-        let UnderWay { work, changes, since } = under_way;
+        let UnderWay { work, changes, truth, since } = under_way;
         match work {
             Work::Hydrated { now, aggregates } => {
                 self.meta.aggregates.clone_from(aggregates);
-                self.reconcile(std::mem::take(changes), *now)?;
+                self.reconcile(std::mem::take(truth), *now)?;
             }
             Work::Epoch(prepared) => {
                 let epoch = prepared.epoch;

@@ -5,6 +5,7 @@ use super::inline::Inline;
 use super::reconcile::differences;
 use super::worker::{Dataflow, WorkerError};
 use crate::store::{Store, StoreError};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
@@ -39,18 +40,24 @@ pub fn check(
     let identifiers = hydrate(store, processor, plan, rules, &dataflow, meta.clock)?;
     let (_, outputs) = outputs.recv().map_err(|_| WorkerError("it says nothing".to_owned()))?;
     dataflow.stop();
-    let changes = differences(store, plan, Changes::new(outputs))?;
-    let counts = changes.counts.iter().filter_map(|(segment, count)| Some((plan.slots.segment_id(*segment)?, *count)));
-    let miscounted = counts.filter(|(id, count)| meta.counts.get(*id).copied().unwrap_or(0) != *count);
-    let miscounted: Vec<(&str, i64)> = miscounted.collect();
-    let wrong = changes.owners.len() + changes.entered.len() + changes.left.len() + miscounted.len();
-    let first = match miscounted.first() {
-        Some((id, count)) => {
-            let stored = meta.counts.get(*id).copied().unwrap_or(0);
-            Some(format!("segment {id} is stored with {stored} members, and has {count}"))
+    let changes = differences(store, plan, outputs)?;
+    // Members stand in two tables; the other one is counted.
+    let mut listed: HashMap<String, i64> = HashMap::new();
+    store.each_member(|segment, _profile, _since| {
+        match listed.get_mut(segment) {
+            Some(members) => *members += 1,
+            None => drop(listed.insert(segment.to_owned(), 1)),
         }
-        None => None,
-    };
+        Ok(())
+    })?;
+    let counts = changes.counts.iter().filter_map(|(segment, count)| Some((plan.slots.segment_id(*segment)?, *count)));
+    let of = |id: &str| (meta.counts.get(id).copied().unwrap_or(0), listed.get(id).copied().unwrap_or(0));
+    let miscounted: Vec<(&str, i64)> = counts.filter(|(id, count)| of(id) != (*count, *count)).collect();
+    let wrong = changes.owners.len() + changes.entered.len() + changes.left.len() + miscounted.len();
+    let first = miscounted.first().map(|(id, count)| {
+        let (counted, listed) = of(id);
+        format!("in segment {id} are {count}; {counted} are counted and {listed} listed")
+    });
     Ok(Derived { identifiers, wrong, first: described(store, plan, &changes)?.or(first) })
 }
 

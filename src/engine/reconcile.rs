@@ -1,18 +1,21 @@
 //! After a restart, or with other rules: what the re-fed dataflow says against what is stored.
 
 use super::commit::Committer;
+use super::worker::Outputs;
 use super::write::{PriorView, segment_id, write_conflicts, write_groups, write_members, write_owners, write_wakes};
 use crate::store::{Store, StoreError};
-use foldhash::{HashMap, HashMapExt};
+use differential_dataflow::consolidation::consolidate;
+use foldhash::HashMap;
 use tributary_connectors::crash::{self, Place};
 use tributary_dataflows::identity::Conflict;
 use tributary_dataflows::profile::Plan;
 use tributary_dataflows::triggers::{Changes, qualify};
-use tributary_model::{IdentifierId, Millis, ProfileId};
+use tributary_dataflows::{Output, SegmentIndex};
+use tributary_model::{Millis, ProfileId};
 
 impl Committer {
     /// Corrects what is stored to what the re-fed dataflow says. Fires nothing.
-    pub(super) fn reconcile(&mut self, truth: Changes, now: Millis) -> Result<(), StoreError> {
+    pub(super) fn reconcile(&mut self, truth: Outputs, now: Millis) -> Result<(), StoreError> {
         let store = self.store.clone();
         let view = store.view();
         let changes = differences(&store, &self.plan, truth)?;
@@ -44,38 +47,16 @@ impl Committer {
     }
 }
 
-/// The difference between what is true and what is stored, as an epoch would have told it.
-pub(super) fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<Changes, StoreError> {
-    let Changes { owners, mut entered, counts, conflicts, mut groups, mut wakes, .. } = truth;
+/// The difference between what is true and what is stored, as an epoch would have told it. Both are walked in the same order,
+/// so that of what is the same nothing is held.
+pub(super) fn differences(store: &Store, plan: &Plan, mut truth: Outputs) -> Result<Changes, StoreError> {
+    consolidate(&mut truth);
+    let (owners, rest) = truth.split_at(truth.partition_point(|(output, _)| matches!(output, Output::Owner(..))));
+    let (members, rest) = rest.split_at(rest.partition_point(|(output, _)| matches!(output, Output::Member(..))));
+    let Changes { counts, conflicts, mut groups, mut wakes, .. } = Changes::new(rest.iter().cloned());
     let mut changes = Changes { counts, ..Changes::default() };
-
-    let mut owners: HashMap<IdentifierId, ProfileId> =
-        owners.into_iter().filter_map(|(identifier, (_, new))| Some((identifier, new?))).collect();
-    store.each_owner(|identifier, stored| {
-        let owner = owners.remove(&identifier);
-        if owner != Some(stored) {
-            changes.owners.insert(identifier, (Some(stored), owner));
-        }
-        Ok(())
-    })?;
-    changes.owners.extend(owners.into_iter().map(|(identifier, owner)| (identifier, (None, Some(owner)))));
-
-    let mut indices = HashMap::new();
-    for (index, segment) in plan.program.segments.iter().enumerate() {
-        indices.insert(segment.id.as_str(), plan.slots.segment(index));
-    }
-    let mut undefined = store.batch();
-    store.each_member(|segment, profile, _since| {
-        match indices.get(segment) {
-            Some(index) if !entered.remove(&(profile, *index)) => drop(changes.left.insert((profile, *index))),
-            Some(_) => {}
-            // The definitions no longer have the segment.
-            None => undefined.delete_member(segment, profile)?,
-        }
-        Ok(())
-    })?;
-    store.write(undefined, false)?;
-    changes.entered = entered;
+    differences_of_owners(store, owners, &mut changes)?;
+    differences_of_members(store, plan, members, &mut changes)?;
 
     let mut conflicts: std::collections::BTreeSet<Conflict> = conflicts.into_keys().collect();
     store.each_conflict(|stored| {
@@ -101,4 +82,72 @@ pub(super) fn differences(store: &Store, plan: &Plan, truth: Changes) -> Result<
     })?;
     changes.wakes.extend(wakes);
     Ok(changes)
+}
+
+fn differences_of_owners(store: &Store, truth: &[(Output, isize)], changes: &mut Changes) -> Result<(), StoreError> {
+    let owner = |(output, _): &(Output, isize)| match output {
+        Output::Owner(identifier, profile) => Some((*identifier, *profile)),
+        _ => None,
+    };
+    let mut truth = truth.iter().filter_map(owner).peekable();
+    store.each_owner(|identifier, stored| {
+        while let Some((missing, owner)) = truth.next_if(|(next, _)| *next < identifier) {
+            changes.owners.insert(missing, (None, Some(owner)));
+        }
+        let owner = truth.next_if(|(next, _)| *next == identifier).map(|(_, owner)| owner);
+        if owner != Some(stored) {
+            changes.owners.insert(identifier, (Some(stored), owner));
+        }
+        Ok(())
+    })?;
+    changes.owners.extend(truth.map(|(identifier, owner)| (identifier, (None, Some(owner)))));
+    Ok(())
+}
+
+fn differences_of_members(
+    store: &Store,
+    plan: &Plan,
+    truth: &[(Output, isize)],
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    let segments = plan.program.segments.iter().enumerate();
+    let numbers: HashMap<&str, SegmentIndex> =
+        segments.map(|(index, segment)| (segment.id.as_str(), plan.slots.segment(index))).collect();
+    let member = |(output, _): &(Output, isize)| match output {
+        Output::Member(profile, segment) => Some((*profile, *segment)),
+        _ => None,
+    };
+    let mut truth = truth.iter().filter_map(member).peekable();
+    // Segments of one customer after the other, as stored.
+    let (mut profile, mut stored) = (None, Vec::new());
+    let mut settle = |profile: Option<ProfileId>, stored: &mut Vec<SegmentIndex>| {
+        let Some(profile) = profile else { return };
+        while let Some(missing) = truth.next_if(|(next, _)| *next < profile) {
+            changes.entered.insert(missing);
+        }
+        stored.sort_unstable();
+        let mut is = Vec::new();
+        while let Some((_, segment)) = truth.next_if(|(next, _)| *next == profile) {
+            is.push(segment);
+        }
+        changes.left.extend(stored.iter().filter(|one| is.binary_search(one).is_err()).map(|one| (profile, *one)));
+        changes.entered.extend(is.iter().filter(|one| stored.binary_search(one).is_err()).map(|one| (profile, *one)));
+        stored.clear();
+    };
+    let mut undefined = store.batch();
+    store.each_membership(|of, segment| {
+        if profile != Some(of) {
+            settle(profile, &mut stored);
+            profile = Some(of);
+        }
+        match numbers.get(segment) {
+            Some(number) => stored.push(*number),
+            // The definitions no longer have the segment.
+            None => undefined.delete_member(segment, of)?,
+        }
+        Ok(())
+    })?;
+    settle(profile, &mut stored);
+    changes.entered.extend(truth);
+    store.write(undefined, false)
 }

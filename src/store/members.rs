@@ -147,6 +147,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Every membership again, by profile.
+    ///
+    /// # Errors
+    /// If one cannot be read, or `each` fails.
+    pub fn each_membership(
+        &self,
+        mut each: impl FnMut(ProfileId, &str) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.scan(BY_PROFILE, |key, _since: Millis| {
+            let mut parts = Parts(key);
+            let profile = parts.id().map(ProfileId::from_bytes);
+            let (profile, segment) = profile.zip(parts.text()).ok_or(StoreError::Damaged(BY_PROFILE))?;
+            each(profile, segment)
+        })
+    }
+}
+
 impl Batch<'_> {
     /// Puts profiles into segments, with since when, or takes them out: in the order of the keys, which RocksDB takes in faster.
     ///
