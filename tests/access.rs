@@ -36,6 +36,11 @@ fn tokens_change_without_a_restart() {
         status => Err(status),
     });
     assert_eq!(read_as(&server, READ_TOKEN), 200, "the others still are");
+    // Whoever administers under a name of their own has their token in the environment of the command line.
+    site.configure(&with("admin"));
+    let mut check = site.command("check");
+    let output = check.env("TRIBUTARY_ADMIN_TOKEN", token).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // A mistake changes nothing.
     site.configure(&with("reader"));
     server.signal("HUP");

@@ -1,61 +1,19 @@
 //! Backups of a server that works, put back elsewhere; and whether a state is what its log says.
 
-use crate::support::client::{ADMIN_TOKEN, As, Client};
+use crate::support::client::Client;
+use crate::support::command::{NOBODY, at, done, on, restore, said};
 use crate::support::compare;
 use crate::support::kafka::Broker;
 use crate::support::oracle;
-use crate::support::receiver::{Receiver, secret};
 use crate::support::server::Site;
 use crate::support::state;
-use crate::support::traffic::{SHOP, Traffic, seed, triggers};
+use crate::support::traffic::{SHOP, Traffic, order, seed};
 use crate::support::wait::{SOON, eventually};
-use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// What a command says on both streams, and its exit code.
-fn said(mut command: Command) -> (i32, String) {
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
-}
-
-#[track_caller]
-fn done(command: Command) -> String {
-    let (code, text) = said(command);
-    assert_eq!(code, 0, "{text}");
-    text
-}
-
-fn on(site: &Site, words: &str, folder: &Path, server: &str) -> Command {
-    let mut command = site.command(words);
-    command.arg(folder).args(["--server", server]);
-    command
-}
-
-fn restore(site: &Site, folder: &Path) -> Command {
-    let mut command = site.command("restore");
-    command.arg(folder);
-    command
-}
-
-fn verify(site: &Site, server: &str) -> Command {
-    let mut command = site.command("verify");
-    command.args(["--server", server]);
-    command
-}
-
-fn order(user: &str, total: i64) -> Value {
-    let at = jiff::Timestamp::now().to_string();
-    json!({ "timestamp": at, "type": "track", "userId": user, "event": "Order Completed", "properties": { "total": total } })
-}
-
-/// Where no server is.
-const NOBODY: &str = "http://127.0.0.1:9";
 
 /// Sends events one after the other, so that the log has them in their order, until `meanwhile` is through. Gives how many.
 fn send_while(client: &Client, events: &[Value], meanwhile: impl FnOnce()) -> usize {
@@ -113,7 +71,7 @@ fn what_is_restored_from_a_backup_under_load_is_what_its_log_says() {
         let kept = [&events[..in_log], &last].concat();
         compare::state(&server.client, &oracle::profiles(&kept, now)).unwrap();
         server.stop();
-        let told = done(verify(&elsewhere, NOBODY));
+        let told = done(at(&elsewhere, "verify", NOBODY));
         assert!(told.contains(&format!("{} records of the log give the same", in_log + 1)), "{told}");
     }
 }
@@ -153,7 +111,7 @@ fn a_backup_is_also_made_and_verified_without_a_server() {
     command.arg("--backup").arg(&folder);
     let told = done(command);
     assert!(told.contains("as they were written") && told.contains("2 records of the log give the same"), "{told}");
-    assert!(done(verify(&site, NOBODY)).contains("2 records of the log give the same"));
+    assert!(done(at(&site, "verify", NOBODY)).contains("2 records of the log give the same"));
     assert_eq!(site.start().client.get("/v1/profiles/user_id:u2").ok()["computed"]["orders"], 1);
 }
 
@@ -195,6 +153,7 @@ fn what_stands_in_the_way_of_a_backup_is_told_with_the_mend() {
     let server = site.start();
     // A server works on the folder, and another address was named.
     check(on(&site, "backup", &folder, NOBODY), "is another tributary running on it?");
+    check(on(&site, "backup", &folder, "http://nowhere.invalid"), "no answer from http://nowhere.invalid");
     let mut stranger = on(&site, "backup", &folder, server.client.base());
     stranger.env("TRIBUTARY_ADMIN_TOKEN", "wrong");
     check(stranger, "the token is read from TRIBUTARY_ADMIN_TOKEN");
@@ -223,16 +182,16 @@ fn verifying_names_what_is_not_what_came_in() {
     let server = site.start();
     let position = server.client.batches(&(0..50).map(order_of).collect::<Vec<_>>());
     server.client.profile_at("user_id:u1", &position);
-    assert!(done(verify(&site, server.client.base())).contains("50 records of the log give the same"));
+    assert!(done(at(&site, "verify", server.client.base())).contains("50 records of the log give the same"));
     server.stop();
     for (table, words) in [("members", "in segment"), ("owners", "is stored as nobody's, and is")] {
         let row = state::take_first_row(&site, table);
-        let (code, told) = said(verify(&site, NOBODY));
+        let (code, told) = said(at(&site, "verify", NOBODY));
         assert_eq!(code, 1, "{told}");
         assert!(told.contains(words), "{told}");
         state::put_row(&site, table, &row);
     }
-    done(verify(&site, NOBODY));
+    done(at(&site, "verify", NOBODY));
 
     // All that is stored follows from the facts, but another log has other events.
     let other = Site::new(SHOP);
@@ -244,7 +203,7 @@ fn verifying_names_what_is_not_what_came_in() {
     server.stop();
     fs::remove_dir_all(site.path("data/log")).unwrap();
     fs::rename(other.path("data/log"), site.path("data/log")).unwrap();
-    let (code, told) = said(verify(&site, NOBODY));
+    let (code, told) = said(at(&site, "verify", NOBODY));
     assert_eq!(code, 1, "{told}");
     assert!(told.starts_with("epoch ") && told.contains("facts of user_id:u7: stored"), "{told}");
 }
@@ -283,68 +242,6 @@ fn a_state_whose_log_is_in_kafka_is_restored_and_reads_on() {
     done(restore(&elsewhere, &folder));
     let server = elsewhere.start();
     orders(&server.client, 40);
-    let told = done(verify(&elsewhere, server.client.base()));
+    let told = done(at(&elsewhere, "verify", server.client.base()));
     assert!(told.contains("40 records of Kafka give the same"), "{told}");
-}
-
-/// Beside the server as far as it is; once it is stopped, what has come since, and then in its place.
-#[test]
-fn a_state_is_made_anew_beside_the_server_and_fires_nothing_again() {
-    let receiver = Receiver::start();
-    let hook = format!("type: webhook, url: \"{}\", secret: \"env:CRM_SECRET\", allow_private: true", receiver.url);
-    let site = Site::new(&(SHOP.to_owned() + &triggers(&[("hook", hook)]))).with("CRM_SECRET", &secret());
-    let now = jiff::Timestamp::now().as_millisecond();
-    let mut traffic = Traffic::new(seed(), 100, now);
-    let mut events = traffic.prelude();
-    events.extend(traffic.take(1_500));
-    let server = site.start();
-    let position = server.client.batches(&events);
-    server.client.get_at("/v1/segments", &position).ok();
-    let made = server.client.admin("/v1/segments", &json!({ "id": "more", "where": "orders > 1" }));
-    assert_eq!(made.status, 201, "{}", made.text());
-    eventually("it is live", SOON, || match server.client.get("/v1/segments/more").ok()["state"].as_str() {
-        Some("live") => Ok(()),
-        state => Err(format!("{state:?}")),
-    });
-    let mut command = site.command("replay");
-    command.args(["--server", server.client.base()]);
-    let told = done(command);
-    assert!(told.contains("says what the one before says") && told.contains("stop the server"), "{told}");
-
-    let later = traffic.take(500);
-    let position = server.client.batches(&later);
-    events.extend(later);
-    server.client.get_at("/v1/segments", &position).ok();
-    let fired = oracle::fired(&events, now);
-    let due = fired.loyal.len() + fired.refunds.len();
-    let ids = || receiver.accepted().iter().map(|delivery| delivery.id.clone()).collect::<BTreeSet<_>>();
-    eventually("all is delivered", SOON, || if ids().len() == due { Ok(()) } else { Err(ids().len()) });
-    let answers = |client: &Client| {
-        ["/v1/segments", "/v1/definitions/changes", "/v1/audit", "/v1/rejected"].map(|path| {
-            let answer = client.request(Method::GET, path, As::Bearer(ADMIN_TOKEN), &[], Vec::new()).unwrap().ok();
-            let mut answer = answer.as_object().unwrap().clone();
-            answer.remove("epoch");
-            answer
-        })
-    };
-    let before = answers(&server.client);
-    server.stop();
-    let mut command = site.command("replay");
-    command.args(["--server", NOBODY]);
-    let told = done(command);
-    assert!(told.contains("says what the one before says") && told.contains("in its place"), "{told}");
-    assert!(!site.path("data/replayed").exists() && !site.path("data/state-before-replay").exists());
-
-    let server = site.start();
-    assert_eq!(answers(&server.client), before);
-    // The oracle knows nothing of a segment that was defined while the server ran.
-    server.client.delete("/v1/segments/more");
-    let expected = oracle::profiles(&events, now);
-    eventually("all else is as it should be", SOON, || compare::state(&server.client, &expected));
-    // What happens from now on is sent under ids of its own, and nothing again.
-    let refund = json!({ "type": "track", "userId": "u1", "event": "Refund Requested", "timestamp": jiff::Timestamp::now().to_string(),
-        "properties": { "refund_id": "after" } });
-    server.client.batch(&[refund]);
-    eventually("the next one is delivered", SOON, || if ids().len() == due + 1 { Ok(()) } else { Err(ids().len()) });
-    receiver.assert_faultless();
 }

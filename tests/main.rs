@@ -31,6 +31,7 @@ mod restart;
 mod data_folder;
 mod golden;
 mod backup;
+mod replay;
 mod access;
 mod sdk;
 mod kafka;

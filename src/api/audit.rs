@@ -9,7 +9,7 @@ use crate::store::audit::Audited;
 use crate::store::{Store, StoreError};
 use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ pub(super) async fn audit(State(state): State<Arc<ApiState>>, request: Request, 
         status: 0,
     };
     let response = next.run(request).await;
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        return response;
+    }
     audited.status = response.status().as_u16();
     let Audited { who, from, method, path, status, .. } = &audited;
     tracing::info!(target: "audit", who, from, method, path, status, "asked to change something");

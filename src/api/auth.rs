@@ -139,15 +139,16 @@ pub fn require(tokens: &Tokens, headers: &HeaderMap, role: Role) -> Result<(), A
         return tokens.source(credential(headers).as_deref()).map(drop).ok_or_else(unknown_write_key);
     }
     if let Some(client) = tokens.reader(headers) {
-        if client.role < role {
-            return Err(ApiError::forbidden("not_allowed", "this needs an admin token"));
-        }
-        return client.admit(1);
+        client.admit(1)?;
+        return match client.role < role {
+            true => Err(ApiError::forbidden("not_allowed", "this needs an admin token")),
+            false => Ok(()),
+        };
     }
     let token = bearer(headers).ok_or_else(|| {
         ApiError::unauthorized("missing_token", "send a read or an admin token as `Authorization: Bearer`")
     })?;
-    match tokens.source(Some(token)) {
+    match tokens.known().find(token) {
         Some(_) => Err(ApiError::forbidden("not_allowed", "a write key only sends events; this needs a token")),
         None => Err(ApiError::unauthorized("unknown_token", "this token is not known")),
     }

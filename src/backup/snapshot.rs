@@ -23,7 +23,9 @@ pub struct Snapshot {
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// One at a time: each keeps files on the disk that would else be deleted.
-    #[error("there is a snapshot already, {0}; delete it if whoever took it is through")]
+    #[error(
+        "there is a snapshot already; if whoever took it is through, DELETE /v1/snapshots/{0}, or restart the server"
+    )]
     Taken(String),
     /// The folder cannot be made or removed.
     #[error("snapshot: {0}")]
@@ -52,13 +54,15 @@ impl std::fmt::Debug for Snapshots {
 }
 
 impl Snapshots {
-    /// For a data folder whose state and log these are. Removes what an earlier process has left.
+    /// For a data folder whose state and log these are. Removes what an earlier process has left, if it can.
     ///
     /// # Errors
-    /// If that cannot be removed.
+    /// If there is no current folder to begin from.
     pub fn new(data: &Path, store: Arc<Store>, log: Option<Arc<dyn Log>>) -> io::Result<Self> {
         let folder = std::path::absolute(data)?.join(FOLDER);
-        remove(&folder)?;
+        if let Err(error) = remove(&folder) {
+            tracing::warn!(%error, folder = %folder.display(), "old snapshots cannot be removed, and keep their room");
+        }
         Ok(Self { folder, store, log, taken: Mutex::new(None) })
     }
 

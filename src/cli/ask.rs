@@ -38,7 +38,11 @@ pub(super) fn ask(server: &str, method: Method, path: &str, body: Option<String>
     })
 }
 
-/// Whether a request has failed because nothing listens there.
+/// Whether a request has failed because nothing listens there; nothing else is taken for that.
 pub(super) fn is_nobody_there(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    };
+    error.chain().any(refused)
 }

@@ -5,6 +5,7 @@
 
 use super::check::{count, report};
 use super::frozen::with_snapshot;
+use super::replay::ANEW;
 use super::{BackupArgs, ConfigArgs, RestoreArgs};
 use crate::backup::{Archive, Backup, LOG, STATE};
 use crate::config::{LogKind, ServerConfig, Variables, load};
@@ -67,6 +68,9 @@ pub fn restore(args: &RestoreArgs) -> ExitCode {
                 "{} is there already; move it away first: the state would be another log's",
                 dir.join(LOG).display()
             );
+        }
+        if dir.join(ANEW).exists() {
+            anyhow::bail!("{} was begun for another state; delete it first", dir.join(ANEW).display());
         }
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make {} ([data] dir)", dir.display()))?;
         archive.restore(&backup, dir)?;

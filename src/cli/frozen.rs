@@ -41,12 +41,16 @@ pub(super) fn with_snapshot<T>(
                     taken.path.display()
                 )),
             };
-            ask(server, Method::DELETE, &format!("/v1/snapshots/{}", taken.id), None)
-                .with_context(|| format!("the snapshot {} is still there", taken.path.display()))?;
+            if let Err(error) = ask(server, Method::DELETE, &format!("/v1/snapshots/{}", taken.id), None) {
+                // A server that was started again in between has removed it.
+                eprintln!("the snapshot {} may still be there: {error:#}", taken.path.display());
+            }
             done
         }
-        Err(error) if is_nobody_there(&error) => alone(config, work)
-            .with_context(|| format!("no server answers at {server} (--server), so the data folder itself is read")),
+        Err(error) if is_nobody_there(&error) => {
+            eprintln!("no server answers at {server} (--server): {} itself is read", config.data.dir.display());
+            alone(config, work)
+        }
         Err(error) => Err(error),
     }
 }

@@ -87,7 +87,10 @@ async fn serve(args: &ServeArgs, configuration: crate::config::Configuration) ->
 fn reload(args: &ServeArgs, server: &Server) {
     match load(&args.files.paths(), &Variables::of_process()) {
         Ok(configuration) => match server.reload(&configuration.server) {
-            Ok(()) => tracing::info!("keys, tokens and certificates were read again; other settings need a start"),
+            Ok(()) => {
+                tracing::info!("keys, tokens and certificates were read again; other settings need a start");
+                configuration.server.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
             Err(error) => tracing::error!("nothing was taken over: {error:#}"),
         },
         Err(mistakes) => {

@@ -17,6 +17,7 @@ use anyhow::Context;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tributary_connectors::log::OnTruncated;
 use tributary_connectors::process::Processor;
 use tributary_dataflows::identity::Rules;
 use tributary_model::Definitions;
@@ -95,7 +96,7 @@ pub(super) fn parts<'a>(
     rules: Arc<Rules>,
 ) -> anyhow::Result<replay::Parts<'a>> {
     Ok(replay::Parts {
-        sources: open_sources(server)?,
+        sources: open_sources(&whole(server))?,
         definitions,
         definer,
         processor,
@@ -103,6 +104,14 @@ pub(super) fn parts<'a>(
         driver: driver_options(server),
         intake: intake_options(server),
     })
+}
+
+/// The same settings, by which nothing that is gone from a topic is passed over.
+fn whole(server: &ServerConfig) -> ServerConfig {
+    let mut server = server.clone();
+    server.log.kafka.on_truncated = OnTruncated::Stop;
+    server.sources.iter_mut().for_each(|source| source.on_truncated = Some(OnTruncated::Stop));
+    server
 }
 
 /// Compares what a folder's state says with its facts, and with its logs. The folder is nobody else's.

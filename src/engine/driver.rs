@@ -302,10 +302,11 @@ impl<D: Dataflow> Driver<D> {
         prepared.positions.clone_from(&self.positions);
         prepared.sources = self.names.clone();
         self.intake.note_deletions(&statements);
-        events.retain_mut(|arrived| self.intake.strike(arrived));
         let read = events.len();
-        let events = self.intake.deduplicate(events, &mut prepared, committed)?;
+        // Before any is struck: a message that is deleted was seen all the same, and is not new when it comes again.
+        let mut events = self.intake.deduplicate(events, &mut prepared, committed)?;
         telemetry::duplicates(read - events.len());
+        events.retain_mut(|arrived| self.intake.strike(arrived));
         let feed = self.intake.take_in(events, &statements, due, piece, &mut prepared, committed)?;
         telemetry::prepared(&feed, started.elapsed());
         self.dataflow.feed(feed)?;

@@ -78,6 +78,12 @@ pub struct Parts<'a> {
 pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), ReplayError> {
     let begun = store.view().meta()?.unwrap_or_default();
     let clock = Arc::new(AtomicI64::new(begun.clock));
+    if let Some(gone) =
+        like.positions.keys().find(|stream| !parts.sources.iter().any(|source| source.stream == **stream))
+    {
+        let why = format!("the state has read {gone}, which is no source any more");
+        return Err(ReplayError::Incomplete(why));
+    }
     let mut sources = Vec::new();
     let mut logs = Vec::new();
     for Source { stream, log } in parts.sources {
@@ -107,7 +113,10 @@ pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), Re
     let committed = engine.committed();
     let mut last = (0, Instant::now());
     loop {
-        engine.drive()?;
+        if let Err(error) = engine.drive() {
+            let failed = logs.iter().find_map(|(stream, log)| Some(format!("{stream}: {}", log.failure()?)));
+            return Err(failed.map_or_else(|| error.into(), ReplayError::Incomplete));
+        }
         let mut did = false;
         while engine.commit()? {
             did = true;

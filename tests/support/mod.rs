@@ -4,6 +4,7 @@ pub(crate) mod wait;
 pub(crate) mod client;
 pub(crate) mod server;
 pub(crate) mod state;
+pub(crate) mod command;
 pub(crate) mod disk;
 pub(crate) mod sse;
 pub(crate) mod receiver;

@@ -56,6 +56,12 @@ pub(crate) fn triggers(destinations: &[(&str, String)]) -> String {
     yaml
 }
 
+/// An order of a user, now.
+pub(crate) fn order(user: &str, total: i64) -> Value {
+    let at = jiff::Timestamp::now().to_string();
+    json!({ "timestamp": at, "type": "track", "userId": user, "event": "Order Completed", "properties": { "total": total } })
+}
+
 /// A new seed, or that of `E2E_SEED`. It is printed, and shown if the test fails.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("E2E_SEED").ok().map(|text| text.parse().expect("E2E_SEED is a number"));

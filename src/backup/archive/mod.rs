@@ -131,20 +131,22 @@ impl Archive {
     /// # Errors
     /// If the folder cannot be read.
     pub fn backups(&self) -> Result<Vec<Backup>, ArchiveError> {
-        let folder = self.folder.join(BACKUPS);
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(at(&folder))?,
-        };
-        let mut backups = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(at(&folder))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                backups.push(read(&path)?);
-            }
-        }
-        backups.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-        Ok(backups)
+        self.ids()?.iter().map(|id| read(&self.list(id))).collect()
+    }
+
+    /// The names of all backups, the oldest first.
+    fn ids(&self) -> Result<Vec<String>, ArchiveError> {
+        let files = files_in(&self.folder.join(BACKUPS))?.into_iter();
+        let lists = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let mut ids: Vec<String> =
+            lists.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// What says what a backup is made of.
+    fn list(&self, id: &str) -> PathBuf {
+        self.folder.join(BACKUPS).join(format!("{id}.json"))
     }
 
     /// A backup by its name; the latest one if none is named.
@@ -152,12 +154,12 @@ impl Archive {
     /// # Errors
     /// If it is not there or cannot be read.
     pub fn backup(&self, id: Option<&str>) -> Result<Backup, ArchiveError> {
-        let mut backups = self.backups()?;
         let found = match id {
-            Some(id) => backups.into_iter().find(|backup| backup.id == id),
-            None => backups.pop(),
+            Some(id) => self.ids()?.into_iter().find(|found| found == id),
+            None => self.ids()?.pop(),
         };
-        found.ok_or_else(|| ArchiveError::Missing(id.unwrap_or("the latest").to_owned(), self.folder.clone()))
+        let missing = || ArchiveError::Missing(id.unwrap_or("the latest").to_owned(), self.folder.clone());
+        read(&self.list(&found.ok_or_else(missing)?))
     }
 
     /// Adds what is in a folder as a backup; `about` says what it is of. It counts once all of it is on the disk.
@@ -174,12 +176,12 @@ impl Archive {
             let name = path.strip_prefix(from).unwrap_or(&path).to_string_lossy().into_owned();
             files.insert(name, stored);
         }
-        let taken: BTreeSet<String> = self.backups()?.into_iter().map(|backup| backup.id).collect();
-        let mut ids = (0..).map(|seconds| stamp(now + 1_000 * seconds));
-        let id = ids.find(|id| !taken.contains(id)).unwrap_or_default();
+        let greatest = self.ids()?.pop().unwrap_or_default();
+        // Later ones sort last, also where a clock was set back.
+        let (now, after) = (stamp(now), |number: u32| format!("{greatest}-{number:04}"));
+        let id = if now > greatest { now } else { (1..).map(after).find(|id| *id > greatest).unwrap_or_default() };
         let backup = Backup { format: FORMAT, id, version: env!("CARGO_PKG_VERSION").to_owned(), files, ..about };
-        let folder = self.folder.join(BACKUPS);
-        let path = folder.join(format!("{}.json", backup.id));
+        let path = self.list(&backup.id);
         let unreadable =
             |error: serde_json::Error| ArchiveError::Unreadable { path: path.clone(), reason: error.to_string() };
         let text = serde_json::to_vec_pretty(&backup).map_err(unreadable)?;
@@ -196,7 +198,7 @@ impl Archive {
         let mut backups = self.backups()?;
         let kept = backups.split_off(backups.len().saturating_sub(count));
         for backup in &backups {
-            let path = self.folder.join(BACKUPS).join(format!("{}.json", backup.id));
+            let path = self.list(&backup.id);
             fs::remove_file(&path).map_err(at(&path))?;
         }
         let wanted: BTreeSet<&str> =
@@ -228,7 +230,7 @@ impl Archive {
     /// If there is something already, a content has changed, or the disk does not take it.
     pub fn restore(&self, backup: &Backup, to: &Path) -> Result<(), ArchiveError> {
         if let Some(name) = backup.files.keys().find(|name| !leads_inside(name)) {
-            let path = self.folder.join(BACKUPS).join(format!("{}.json", backup.id));
+            let path = self.list(&backup.id);
             return Err(ArchiveError::Unreadable { path, reason: format!("`{name}` is no path within a data folder") });
         }
         let tops: BTreeSet<&str> = backup.files.keys().filter_map(|name| name.split('/').next()).collect();
@@ -250,7 +252,8 @@ impl Archive {
             self.copy(backup, name, stored, &mut file)?;
             file.sync_all().map_err(at(&path))?;
         }
-        for top in tops {
+        // The state first: without its log it is refused, and a log without its state would be read from its beginning.
+        for top in tops.into_iter().rev() {
             let (from, to) = (being_made.join(top), to.join(top));
             sync_folder(&from).and_then(|()| fs::rename(&from, &to)).map_err(at(&to))?;
         }

@@ -133,22 +133,28 @@ pub(super) fn decode(table: &Table<'_>, variables: &Variables) -> Option<Auth> {
         if write_keys.iter().any(|write| write.hash == token.hash) {
             field.wrong("this token is also a write key, which everybody can see; choose another");
         }
+        // Whoever administers by the command line has their own token in the environment.
+        if field.node.location.is_environment()
+            && tokens.iter().any(|other| other.hash == token.hash && other.administers == token.administers)
+        {
+            return;
+        }
         if let Some(other) = tokens.iter().find(|other| other.hash == token.hash || other.name == token.name) {
             let same = if other.name == token.name { "name" } else { "token" };
             field.wrong(format!("`{}` has the same {same}; choose another", other.name));
         }
         tokens.push(token);
     };
+    for field in table.get("tokens").map(|field| field.list()).unwrap_or_default() {
+        if let Some(token) = decode_token(&field, variables) {
+            add(&field, token);
+        }
+    }
     for (name, administers) in [("read_token", false), ("admin_token", true)] {
         let Some(field) = table.get(name) else { continue };
         let Some((hash, _)) = secret(&field, variables, false) else { continue };
         let name = if administers { ADMIN } else { READ };
         add(&field, Token { hash, name: name.to_owned(), administers, rate: None });
-    }
-    for field in table.get("tokens").map(|field| field.list()).unwrap_or_default() {
-        if let Some(token) = decode_token(&field, variables) {
-            add(&field, token);
-        }
     }
     Some(Auth { write_keys, tokens, open: false })
 }
@@ -197,16 +203,16 @@ fn write_key(field: &Field<'_>, variables: &Variables) -> Option<(KeyHash, Strin
 
 /// The hash of a key or token, and enough of it to tell several apart.
 fn secret(field: &Field<'_>, variables: &Variables, literal_allowed: bool) -> Option<(KeyHash, String)> {
-    if let Kind::Text(text) = &field.node.kind
-        && let Some(digits) = text.strip_prefix(HASHED)
-    {
+    // A hash is no secret, and may stand in the file.
+    let hashed = matches!(&field.node.kind, Kind::Text(text) if text.starts_with(HASHED));
+    let value = resolve(field, variables, literal_allowed || hashed)?;
+    if let Some(digits) = value.strip_prefix(HASHED) {
         let hash = KeyHash::parse(digits);
         if hash.is_none() {
             field.wrong(format!("this is no hash; write {EXAMPLE}"));
         }
         return Some((hash?, format!("{HASHED}{}…", digits.get(..8)?)));
     }
-    let value = resolve(field, variables, literal_allowed)?;
     if value.contains(|c: char| c.is_whitespace() || c.is_control()) {
         field.wrong("white space cannot be sent in a header; choose a value without it");
         return None;
