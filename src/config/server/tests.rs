@@ -152,7 +152,7 @@ fn tokens_have_names_and_may_be_known_by_their_hash_alone() {
         KeyHash::of(b"other")
     ));
     let tokens: Vec<_> = config.auth.tokens.iter().map(|t| (t.hash, t.name.as_str(), t.administers, t.rate)).collect();
-    let expected = [(KeyHash::of(b"secret"), "read", false, None), (KeyHash::of(b"other"), "ops", true, Some(9))];
+    let expected = [(KeyHash::of(b"other"), "ops", true, Some(9)), (KeyHash::of(b"secret"), "read", false, None)];
     assert_eq!(tokens, expected);
     assert_eq!(config.auth.write_keys[0].rate, Some(500));
     check(
@@ -163,8 +163,8 @@ fn tokens_have_names_and_may_be_known_by_their_hash_alone() {
         ),
         &[
             "t.toml:2:14: auth.read_token: this is no hash; write sha256: and the 64 digits that `tributary token` prints",
+            "t.toml:3:15: auth.admin_token: `admin` has the same name; choose another",
             "t.toml:6:8: auth.tokens[0].role: `root` is unknown; known are read, admin",
-            "t.toml:8:1: auth.tokens[1]: `admin` has the same name; choose another",
             "t.toml:12:8: auth.tokens[1].rate: 0 is out of range; write a whole number from 1 to 10000000",
         ],
     );
