@@ -70,7 +70,7 @@ async fn main() {
     let (most, last) = soak.overload(rate * SHARE, seconds, &counts).await;
     let accepted = counts.accepted.load(Ordering::Relaxed);
     let after = Instant::now();
-    load_until(&soak, &last).await;
+    load::committed(&soak.client, &soak.server.base, &last).await;
     let recovered = after.elapsed();
     let applied = soak.server.metric(&soak.client, "tributary_events_total").await as usize;
     println!(
@@ -94,15 +94,6 @@ async fn main() {
     waits.sort();
     println!("then single events are committed after {:?} (median), {:?} (p99)", waits[100], waits[197]);
     println!("memory at the end: {} MB", soak.server.memory_bytes() >> 20);
-}
-
-async fn load_until(soak: &Soak, position: &Position) {
-    while !is_committed(soak, position).await {}
-}
-
-async fn is_committed(soak: &Soak, position: &Position) -> bool {
-    let url = format!("{}/v1/segments?min_position={position}&timeout_ms=5000", soak.server.base);
-    soak.client.get(&url).send().await.unwrap().status() == 200
 }
 
 struct Soak {

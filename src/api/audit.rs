@@ -3,7 +3,7 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::extract::Query;
-use super::page;
+use super::page::{self, Page};
 use super::state::ApiState;
 use crate::store::audit::Audited;
 use crate::store::{Store, StoreError};
@@ -12,13 +12,11 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tributary_model::{Millis, format_millis};
 
-const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
 /// Of a longer path the beginning is kept.
 const PATH_CHARS: usize = 2_000;
 /// What is asked by `POST` and changes nothing.
@@ -50,11 +48,11 @@ impl Audit {
 
 /// Answers a request, and keeps who asked for it if it may change something. Nobody unknown can fill the disk so.
 pub(super) async fn audit(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let client = state.tokens.reader(request.headers());
-    let Some(client) = client.filter(|_| changes && request.uri().path() != QUESTIONS) else {
+    let only_asks = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if only_asks || request.uri().path() == QUESTIONS {
         return next.run(request).await;
-    };
+    }
+    let Some(client) = state.tokens.reader(request.headers()) else { return next.run(request).await };
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(from)| from.ip().to_string());
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
     let mut audited = Audited {
@@ -80,16 +78,6 @@ pub(super) async fn audit(State(state): State<Arc<ApiState>>, request: Request, 
         Err(error) => tracing::error!(%error, "the audit log was not written"),
     }
     response
-}
-
-/// Which entries.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Page {
-    /// At most so many; 100 if not given, at most 1,000.
-    limit: Option<usize>,
-    /// The `next` of the page before.
-    cursor: Option<u64>,
 }
 
 /// What was asked for, latest first.
@@ -122,7 +110,7 @@ pub async fn audited(
     Query(page): Query<Page>,
 ) -> Result<Json<AuditAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Admin)?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = page.limit();
     let mut found = state.read(move |_, view| Ok(view.audited(page.cursor, limit + 1)?)).await?;
     let next = page::cut(&mut found, limit, |(number, _)| *number);
     let entry = |at: Millis, audited: Audited| {

@@ -52,11 +52,11 @@ impl Client {
 
 /// The keys and tokens that are known; others may take their place while the server runs.
 #[derive(Debug)]
-pub struct Tokens(RwLock<Known>);
+pub struct Tokens(RwLock<Arc<Known>>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Known {
-    clients: Arc<[Arc<Client>]>,
+    clients: Vec<Arc<Client>>,
     /// Who writes where no key is needed, and who reads where no token is.
     writer: Option<Arc<Client>>,
     reader: Option<Arc<Client>>,
@@ -93,7 +93,7 @@ impl Known {
         let given = KeyHash::of(given);
         // Every one is compared, so that the time tells nothing of which was nearly right.
         let mut found = None;
-        for client in self.clients.iter() {
+        for client in &self.clients {
             if bool::from(client.hash.bytes().ct_eq(given.bytes())) {
                 found = Some(client.clone());
             }
@@ -105,15 +105,15 @@ impl Known {
 impl Tokens {
     /// The keys and tokens of the configuration.
     pub fn new(auth: &Auth) -> Self {
-        Self(RwLock::new(Known::new(auth)))
+        Self(RwLock::new(Arc::new(Known::new(auth))))
     }
 
     /// From now on these are known, and no others.
     pub fn replace(&self, auth: &Auth) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Known::new(auth);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Known::new(auth));
     }
 
-    fn known(&self) -> Known {
+    fn known(&self) -> Arc<Known> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -5,7 +5,7 @@ use super::definitions::change;
 use super::error::{ApiError, ErrorAnswer};
 use super::extract::Query;
 use super::limits::read_body;
-use super::page;
+use super::page::{self, Page};
 use super::state::ApiState;
 use crate::definitions::{Edit, Expects, named};
 use crate::store::definitions::{By, Changed, Definition, Named};
@@ -24,8 +24,6 @@ use tributary_model::{ComputedTrait, Definitions, Segment, format_millis};
 const ALL_BYTES: usize = 4 << 20;
 /// How long they may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
 
 type Shared = State<Arc<ApiState>>;
 
@@ -117,16 +115,6 @@ pub async fn apply(
     Ok(Json(AppliedAnswer { change: wanted.version, changed: changed.into_iter().map(ChangedAnswer::from).collect() }))
 }
 
-/// Which changes.
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ChangesPage {
-    /// At most so many; 100 if not given, at most 1,000.
-    limit: Option<usize>,
-    /// The `next` of the page before.
-    cursor: Option<u64>,
-}
-
 /// Changes of definitions, latest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ChangesAnswer {
@@ -146,15 +134,15 @@ struct OneChangeAnswer {
 }
 
 /// Every change that was ever made to computed traits and segments.
-#[utoipa::path(get, path = "/v1/definitions/changes", tag = "definitions", params(ChangesPage),
+#[utoipa::path(get, path = "/v1/definitions/changes", tag = "definitions", params(Page),
     responses((status = 200, body = ChangesAnswer)))]
 pub async fn changes(
     State(state): Shared,
     headers: HeaderMap,
-    Query(page): Query<ChangesPage>,
+    Query(page): Query<Page>,
 ) -> Result<Json<ChangesAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = page.limit();
     let answer = state.read(move |_, view| {
         let mut changes = view.definition_changes(page.cursor, limit + 1)?;
         let next = page::cut(&mut changes, limit, |(number, _)| *number);

@@ -55,11 +55,10 @@ impl Modify for Everywhere {
 }
 
 fn complete(operation: &mut Operation) {
-    let is_ingestion = operation.tags.iter().flatten().any(|tag| tag == "ingestion");
-    let needs_token = operation.responses.responses.contains_key("403") || !is_open(operation);
-    if !needs_token {
+    if is_open(operation) {
         return;
     }
+    let is_ingestion = operation.tags.iter().flatten().any(|tag| tag == "ingestion");
     let scheme = if is_ingestion { WRITE_KEY } else { TOKEN };
     let none: [&str; 0] = [];
     operation.security = Some(vec![SecurityRequirement::new(scheme, none)]);

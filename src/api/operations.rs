@@ -3,20 +3,17 @@
 use super::auth::{Role, require};
 use super::error::ApiError;
 use super::extract::Query;
-use super::page;
+use super::page::{self, Page};
 use super::state::{ApiState, Freshness};
 use crate::telemetry;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tributary_model::format_millis;
-
-const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
 
 /// Whether the process answers at all.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does")))]
@@ -52,16 +49,6 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> impl IntoResponse {
     responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub async fn description() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], super::description::json())
-}
-
-/// Which rejected events.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Page {
-    /// At most so many; 100 if not given, at most 1,000.
-    limit: Option<usize>,
-    /// The `next` of the page before.
-    cursor: Option<u64>,
 }
 
 /// Events that could not be taken in, latest first.
@@ -101,7 +88,7 @@ pub async fn rejected(
     use base64::Engine;
     require(&state.tokens, &headers, Role::Read)?;
     state.fresh(&freshness).await?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = page.limit();
     let answer = state.read(move |_state, view| {
         let mut rejected = view.rejected(page.cursor, limit + 1)?;
         let next = page::cut(&mut rejected, limit, |(number, _)| number.to_string());

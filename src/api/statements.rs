@@ -6,7 +6,7 @@ use super::error::{ApiError, ErrorAnswer};
 use super::extract::{Path, Query};
 use super::ingest::{Accepted, append};
 use super::limits::read_body;
-use super::page;
+use super::page::{self, Page};
 use super::state::{ApiState, Freshness};
 use crate::store::statements::Made;
 use axum::Json;
@@ -24,8 +24,6 @@ const STATEMENT_BYTES: usize = 8 * 1024;
 const TEXT_CHARS: usize = 1_000;
 /// How long a statement may take to arrive, and then the log to take it.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
 
 /// Two identifiers, and who says it of them, and why.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -166,16 +164,6 @@ async fn append_statements(state: &ApiState, statements: &[Statement]) -> Answer
     Ok(Json(Accepted::at(&position)))
 }
 
-/// Which statements.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Page {
-    /// At most so many; 100 if not given, at most 1,000.
-    limit: Option<usize>,
-    /// The `next` of the page before.
-    cursor: Option<u64>,
-}
-
 /// Everything that was stated, latest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct StatementsAnswer {
@@ -208,7 +196,7 @@ pub async fn statements(
 ) -> Result<Json<StatementsAnswer>, ApiError> {
     require(&state.tokens, &headers, Role::Read)?;
     state.fresh(&freshness).await?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = page.limit();
     let answer = state.read(move |_, view| {
         let mut made = view.statements(page.cursor, limit + 1)?;
         let next = page::cut(&mut made, limit, |(number, _)| *number);

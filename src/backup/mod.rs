@@ -9,7 +9,7 @@
 mod archive;
 mod snapshot;
 
-pub use archive::{Added, Archive, ArchiveError, Backup, Stored};
+pub use archive::{About, Added, Archive, ArchiveError, Backup, Stored};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 
 /// The state's folder in a data folder, in a snapshot and in a backup.

@@ -87,19 +87,10 @@ impl Snapshots {
     }
 
     fn copy(&self, to: &Path) -> Result<(), SnapshotError> {
-        let mut failed = None;
-        let mut state = || match self.store.copy(&to.join(STATE)) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                failed = Some(error);
-                Err(io::ErrorKind::Other.into())
-            }
-        };
-        let log = match &self.log {
-            Some(log) => log.copy_after(&mut state, &to.join(LOG)).map(drop),
-            None => state().map_err(LogError::Io),
-        };
-        failed.map_or(Ok(()), |error| Err(error.into())).and(log.map_err(SnapshotError::Log))
+        // What the state has not read yet must still be there when the log's turn has come.
+        let _kept = self.log.as_ref().and_then(|log| log.keep());
+        self.store.copy(&to.join(STATE))?;
+        Ok(self.log.as_ref().map_or(Ok(()), |log| log.copy(&to.join(LOG)))?)
     }
 
     /// Removes a snapshot; false if there is none of that name.

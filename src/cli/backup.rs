@@ -3,12 +3,13 @@
 // What was done is what these commands are run for; it goes to standard output.
 #![allow(clippy::print_stdout)]
 
-use super::check::{count, report};
+use super::check::count;
+use super::configured::with_configuration;
 use super::frozen::with_snapshot;
 use super::replay::ANEW;
-use super::{BackupArgs, ConfigArgs, RestoreArgs};
-use crate::backup::{Archive, Backup, LOG, STATE};
-use crate::config::{LogKind, ServerConfig, Variables, load};
+use super::{BackupArgs, RestoreArgs};
+use crate::backup::{About, Archive, LOG, STATE};
+use crate::config::{Configuration, LogKind, ServerConfig};
 use crate::engine::clock;
 use crate::server::store_options;
 use crate::store::Store;
@@ -18,10 +19,10 @@ use std::process::ExitCode;
 
 /// Makes a backup; exit code 1 if it cannot.
 pub fn backup(args: &BackupArgs) -> ExitCode {
-    done(&args.files, |config| {
+    with_configuration(&args.files, |Configuration { server: config, .. }| {
         let archive = Archive::new(&args.folder);
-        let added = with_snapshot(config, &args.server, |snapshot, _| {
-            let about = about(config, snapshot)?;
+        let added = with_snapshot(&config, &args.server, |snapshot, _| {
+            let about = about(&config, snapshot)?;
             Ok(archive.add(snapshot, about, clock::now())?)
         })?;
         let backup = &added.backup;
@@ -44,19 +45,19 @@ pub fn backup(args: &BackupArgs) -> ExitCode {
             let gone = archive.keep(keep.get())?;
             println!("{} deleted (--keep {keep})", count(gone, "older backup"));
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }
 
 /// Puts a backup back; exit code 1 if it cannot.
 pub fn restore(args: &RestoreArgs) -> ExitCode {
-    done(&args.files, |config| {
+    with_configuration(&args.files, |Configuration { server: config, .. }| {
         let archive = Archive::new(&args.folder);
         if args.list {
             for backup in archive.backups()? {
                 println!("{}  epoch {}  {}", backup.id, backup.epoch, size(backup.bytes()));
             }
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         let backup = archive.backup(args.backup.as_deref())?;
         let dir = &config.data.dir;
@@ -80,43 +81,18 @@ pub fn restore(args: &RestoreArgs) -> ExitCode {
             backup.epoch,
             dir.display()
         );
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }
 
 /// What a snapshot is of.
-pub(super) fn about(config: &ServerConfig, snapshot: &Path) -> anyhow::Result<Backup> {
+fn about(config: &ServerConfig, snapshot: &Path) -> anyhow::Result<About> {
     let state = snapshot.join(STATE);
     let store = Store::open_read_only(&state, store_options(config))
         .with_context(|| format!("cannot read {}", state.display()))?;
     let meta = store.view().meta()?.unwrap_or_default();
-    Ok(Backup {
-        format: 0,
-        id: String::new(),
-        version: String::new(),
-        state_id: meta.state_id,
-        epoch: meta.epoch,
-        positions: meta.positions.into_iter().map(|(stream, position)| (stream, position.to_string())).collect(),
-        files: std::collections::BTreeMap::new(),
-    })
-}
-
-/// Does something with the settings of a server; tells what stands in the way.
-pub(super) fn done(files: &ConfigArgs, work: impl FnOnce(&ServerConfig) -> anyhow::Result<()>) -> ExitCode {
-    let configuration = match load(&files.paths(), &Variables::of_process()) {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            report(&mistakes);
-            return ExitCode::FAILURE;
-        }
-    };
-    match work(&configuration.server) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let positions = meta.positions.into_iter().map(|(stream, position)| (stream, position.to_string()));
+    Ok(About { state_id: meta.state_id, epoch: meta.epoch, positions: positions.collect() })
 }
 
 /// A number of bytes for people.

@@ -4,8 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 use super::EvaluateArgs;
-use super::check::report;
-use crate::config::{Variables, load};
+use crate::config::Configuration;
 use anyhow::{Context, bail};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -17,14 +16,7 @@ use tributary_model::{Likeness, Matching};
 const PERCENT: [u8; 5] = [50, 80, 90, 95, 99];
 
 /// Reads the records, compares them and tells how good the suggestions are.
-pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let configuration = match load(&args.files.paths(), &Variables::of_process()) {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            report(&mistakes);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+pub(super) fn run(args: &EvaluateArgs, configuration: Configuration) -> anyhow::Result<ExitCode> {
     let Some(matching) = configuration.loaded.definitions.identity.suggestions else {
         bail!("the definitions compare nothing; write what under identity.suggestions.compare");
     };

@@ -3,9 +3,10 @@
 // What this command finds is what it is run for; it goes to standard output.
 #![allow(clippy::print_stdout)]
 
-use super::check::{count, report};
-use super::{ConfigArgs, IdentityCommand, evaluate};
-use crate::config::{Variables, load};
+use super::check::count;
+use super::configured::with_configuration;
+use super::{IdentityCommand, evaluate};
+use crate::config::Configuration;
 use crate::engine::identity_plan::IdentityPlan;
 use crate::server::store_options;
 use crate::store::Store;
@@ -17,27 +18,15 @@ use tributary_dataflows::identity::Rules;
 
 /// Does what is asked; exit code 1 if it cannot.
 pub fn run(command: &IdentityCommand) -> ExitCode {
-    let done = match command {
-        IdentityCommand::Plan(files) => plan(files),
-        IdentityCommand::Evaluate(args) => evaluate::run(args),
-    };
-    match done {
-        Ok(done) => done,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
+    match command {
+        IdentityCommand::Plan(files) => with_configuration(files, |configuration| plan(&configuration)),
+        IdentityCommand::Evaluate(args) => {
+            with_configuration(&args.files, |configuration| evaluate::run(args, configuration))
         }
     }
 }
 
-fn plan(files: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let configuration = match load(&files.paths(), &Variables::of_process()) {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            report(&mistakes);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+fn plan(configuration: &Configuration) -> anyhow::Result<ExitCode> {
     let identity = &configuration.loaded.definitions.identity;
     let state = configuration.server.data.dir.join("state");
     if !state.is_dir() {

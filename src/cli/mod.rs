@@ -7,6 +7,7 @@ pub mod apply;
 mod ask;
 pub mod backup;
 pub mod check;
+mod configured;
 pub mod demo;
 pub mod evaluate;
 mod frozen;

@@ -3,11 +3,11 @@
 // What was done is what this command is run for; it goes to standard output.
 #![allow(clippy::print_stdout)]
 
-use super::check::report;
+use super::configured::with_configuration;
 use super::frozen::{Whose, with_snapshot};
 use super::{ReplayArgs, verify};
 use crate::backup::STATE;
-use crate::config::{Configuration, ServerConfig, Variables, load};
+use crate::config::{Configuration, ServerConfig};
 use crate::server::store_options;
 use crate::store::{Meta, Store};
 use anyhow::Context;
@@ -26,40 +26,23 @@ const MARK: &str = "REPLAY";
 
 /// Replays; exit code 1 if it cannot.
 pub fn run(args: &ReplayArgs) -> ExitCode {
-    let configuration = match load(&args.files.paths(), &Variables::of_process()) {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            report(&mistakes);
-            return ExitCode::FAILURE;
-        }
-    };
-    match replay(args, configuration) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    with_configuration(&args.files, |configuration| replay(args, configuration).map(|()| ExitCode::SUCCESS))
 }
 
 fn replay(args: &ReplayArgs, configuration: Configuration) -> anyhow::Result<()> {
     let server = configuration.server.clone();
     let data = server.data.dir.clone();
     let (whose, is_same) = with_snapshot(&server, &args.server, |snapshot, whose| {
-        let verify::Opened { store, meta, definer, definitions, processor, rules, server } =
-            verify::open(snapshot, configuration)?;
-        let replayed = open_anew(&data.join(ANEW), &server, &meta)?;
-        let parts = verify::parts(&server, &definitions, &definer, processor, rules)?;
-        crate::replay::replay(parts, &meta, replayed.clone())?;
-        let differences = crate::replay::differences(&store, &replayed, &definer.at_start(), meta.clock)?;
-        differences.iter().for_each(|difference| println!("{difference}"));
-        if differences.is_empty() {
+        let opened = verify::open(snapshot, configuration)?;
+        let replayed = open_anew(&data.join(ANEW), &server, &opened.meta)?;
+        let is_same = opened.replay(&replayed)?;
+        if is_same {
             println!("the state made anew says what the one before says");
         }
         if whose == Whose::Ours {
-            crate::replay::carry_over(&store, &replayed, &meta)?;
+            crate::replay::carry_over(&opened.store, &replayed, &opened.meta)?;
         }
-        Ok((whose, differences.is_empty()))
+        Ok((whose, is_same))
     })?;
     if whose == Whose::Servers {
         println!(

@@ -4,10 +4,12 @@
 #![allow(clippy::print_stdout)]
 
 use super::VerifyArgs;
-use super::check::{count, report};
+use super::check::count;
+use super::configured::with_configuration;
 use super::frozen::with_snapshot;
+use super::replay::ANEW;
 use crate::backup::{Archive, LOG, STATE};
-use crate::config::{Configuration, ServerConfig, Variables, load};
+use crate::config::{Configuration, ServerConfig};
 use crate::definitions::Definer;
 use crate::engine::{clock, derived};
 use crate::replay::{self, ReplayError};
@@ -24,21 +26,9 @@ use tributary_model::Definitions;
 
 /// Verifies a state; exit code 1 if something differs, or it cannot be told.
 pub fn run(args: &VerifyArgs) -> ExitCode {
-    let configuration = match load(&args.files.paths(), &Variables::of_process()) {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            report(&mistakes);
-            return ExitCode::FAILURE;
-        }
-    };
-    match verify(args, configuration) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    with_configuration(&args.files, |configuration| {
+        Ok(if verify(args, configuration)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
 }
 
 fn verify(args: &VerifyArgs, configuration: Configuration) -> anyhow::Result<bool> {
@@ -62,12 +52,12 @@ fn verify(args: &VerifyArgs, configuration: Configuration) -> anyhow::Result<boo
 pub(super) struct Opened {
     pub(super) store: Arc<Store>,
     pub(super) meta: Meta,
-    pub(super) definer: Definer,
-    pub(super) definitions: Definitions,
-    pub(super) processor: Arc<Processor>,
-    pub(super) rules: Arc<Rules>,
+    definer: Definer,
+    definitions: Definitions,
+    processor: Arc<Processor>,
+    rules: Arc<Rules>,
     /// The settings, with this folder as the data folder.
-    pub(super) server: ServerConfig,
+    server: ServerConfig,
 }
 
 /// Opens a folder's state by the definitions that it was computed by. The folder is nobody else's.
@@ -87,23 +77,25 @@ pub(super) fn open(folder: &Path, Configuration { mut server, loaded }: Configur
     Ok(Opened { store, meta, definer, definitions, processor, rules, server })
 }
 
-/// What a state is made anew of.
-pub(super) fn parts<'a>(
-    server: &ServerConfig,
-    definitions: &'a Definitions,
-    definer: &'a Definer,
-    processor: Arc<Processor>,
-    rules: Arc<Rules>,
-) -> anyhow::Result<replay::Parts<'a>> {
-    Ok(replay::Parts {
-        sources: open_sources(&whole(server))?,
-        definitions,
-        definer,
-        processor,
-        rules,
-        driver: driver_options(server),
-        intake: intake_options(server),
-    })
+impl Opened {
+    /// Makes the state anew in another store, and prints how the two differ; true if they do not.
+    pub(super) fn replay(&self, replayed: &Arc<Store>) -> Result<bool, ReplayError> {
+        let server = &self.server;
+        let parts = replay::Parts {
+            sources: open_sources(&whole(server)).map_err(ReplayError::Logs)?,
+            definitions: &self.definitions,
+            definer: &self.definer,
+            processor: self.processor.clone(),
+            rules: self.rules.clone(),
+            driver: driver_options(server),
+            intake: intake_options(server),
+        };
+        replay::replay(parts, &self.meta, replayed.clone())?;
+        let plan = self.definer.at_start();
+        let differences = replay::differences(&self.store, replayed, &plan, self.meta.clock)?;
+        differences.iter().for_each(|difference| println!("{difference}"));
+        Ok(differences.is_empty())
+    }
 }
 
 /// The same settings, by which nothing that is gone from a topic is passed over.
@@ -116,9 +108,9 @@ fn whole(server: &ServerConfig) -> ServerConfig {
 
 /// Compares what a folder's state says with its facts, and with its logs. The folder is nobody else's.
 fn compare(folder: &Path, configuration: Configuration) -> anyhow::Result<bool> {
-    let Opened { store, meta, definer, definitions, processor, rules, server } = open(folder, configuration)?;
-    let plan = definer.at_start();
-    let derived = derived::check(&store, &processor, &plan, &rules)?;
+    let opened = open(folder, configuration)?;
+    let Opened { store, meta, definer, processor, rules, server, .. } = &opened;
+    let derived = derived::check(store, processor, &definer.at_start(), rules)?;
     if let Some(first) = derived.first {
         println!("{}; the first: {first}", count(derived.wrong, "difference"));
         return Ok(false);
@@ -130,23 +122,21 @@ fn compare(folder: &Path, configuration: Configuration) -> anyhow::Result<bool> 
         count(usize::try_from(meta.profiles).unwrap_or(0), "profile"),
     );
 
-    let anew = folder.join("replayed");
-    let context = || format!("cannot open {}", anew.display());
-    let replayed = Arc::new(Store::open(&anew, store_options(&server)).with_context(context)?);
-    let parts = parts(&server, &definitions, &definer, processor, rules)?;
-    match replay::replay(parts, &meta, replayed.clone()) {
-        Ok(()) => {}
+    let anew = folder.join(ANEW);
+    let replayed =
+        Store::open(&anew, store_options(server)).with_context(|| format!("cannot open {}", anew.display()))?;
+    match opened.replay(&Arc::new(replayed)) {
+        Ok(true) => {
+            let records: i64 = meta.positions.values().flat_map(|position| position.0.values()).sum();
+            let log = if folder.join(LOG).is_dir() { "the log" } else { "Kafka" };
+            println!("{records} records of {log} give the same");
+            Ok(true)
+        }
+        Ok(false) => Ok(false),
         Err(ReplayError::Incomplete(why)) => {
             println!("the facts cannot be compared with the logs, which no longer have all events: {why}");
-            return Ok(true);
+            Ok(true)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    let differences = replay::differences(&store, &replayed, &plan, meta.clock)?;
-    differences.iter().for_each(|difference| println!("{difference}"));
-    if differences.is_empty() {
-        let records: i64 = meta.positions.values().flat_map(|position| position.0.values()).sum();
-        println!("{records} records of {} give the same", if folder.join(LOG).is_dir() { "the log" } else { "Kafka" });
-    }
-    Ok(differences.is_empty())
 }

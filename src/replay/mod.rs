@@ -46,6 +46,9 @@ pub enum ReplayError {
     /// The engine does not go on.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A log cannot be opened.
+    #[error("{0:#}")]
+    Logs(anyhow::Error),
     /// Definitions do not go together.
     #[error("definitions: {0}")]
     Definitions(String),
@@ -111,7 +114,7 @@ pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), Re
         intake: parts.intake,
     })?;
     let committed = engine.committed();
-    let mut last = (0, Instant::now());
+    let mut last_commit = Instant::now();
     loop {
         if let Err(error) = engine.drive() {
             let failed = logs.iter().find_map(|(stream, log)| Some(format!("{stream}: {}", log.failure()?)));
@@ -122,7 +125,7 @@ pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), Re
             did = true;
         }
         if did {
-            last = (committed.borrow().epoch, Instant::now());
+            last_commit = Instant::now();
             continue;
         }
         let behind = logs.iter().find(|(stream, log)| !committed.borrow().covers(stream, log.end()));
@@ -134,7 +137,7 @@ pub fn replay(parts: Parts<'_>, like: &Meta, store: Arc<Store>) -> Result<(), Re
                 if let Some(reason) = log.failure() {
                     return Err(ReplayError::Incomplete(format!("{stream}: {reason}")));
                 }
-                if last.1.elapsed() > PATIENCE {
+                if last_commit.elapsed() > PATIENCE {
                     let reached = committed.borrow().positions.get(stream).map(ToString::to_string).unwrap_or_default();
                     let wanted = log.end().to_string();
                     return Err(ReplayError::Ended { stream: stream.clone(), reached, wanted });

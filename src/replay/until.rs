@@ -1,7 +1,5 @@
 //! A log up to a position, whose records tell what time it is.
 
-use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,10 +61,6 @@ impl Log for Until {
 
     // What is read here may be the log of a server, which deletes by itself.
     fn committed(&self, _position: &Position) {}
-
-    fn copy_after(&self, _first: &mut dyn FnMut() -> io::Result<()>, _to: &Path) -> Result<bool, LogError> {
-        Err(LogError::Closed)
-    }
 
     fn queued(&self) -> usize {
         0

@@ -13,7 +13,6 @@ pub use record::{Entry, Record};
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,14 +43,17 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// Says that the engine has committed everything below: retention may delete it, and nothing else.
     fn committed(&self, position: &Position);
 
-    /// Copies the log, as it is once `first` is done, to a folder that is not there yet; what was there before `first` began
-    /// is in the copy. False where the log is kept elsewhere, and only `first` was done.
+    /// While what this gives is held, nothing is deleted from the log.
+    fn keep(&self) -> Option<MutexGuard<'_, ()>> {
+        None
+    }
+
+    /// Copies the log as it is now to a folder that is not there yet; one that is kept elsewhere is not copied.
     ///
     /// # Errors
-    /// If `first` fails, or the copy cannot be made.
-    fn copy_after(&self, first: &mut dyn FnMut() -> io::Result<()>, _to: &Path) -> Result<bool, LogError> {
-        first()?;
-        Ok(false)
+    /// If the copy cannot be made.
+    fn copy(&self, _to: &Path) -> Result<(), LogError> {
+        Ok(())
     }
 
     /// How many records wait to be made durable.

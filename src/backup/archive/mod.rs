@@ -31,6 +31,17 @@ pub struct Stored {
     pub blake3: String,
 }
 
+/// What a backup is of.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The name of the state.
+    pub state_id: String,
+    /// The last epoch in it.
+    pub epoch: u64,
+    /// What that epoch covers of each stream.
+    pub positions: BTreeMap<String, String>,
+}
+
 /// What a backup is of, and made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
@@ -166,7 +177,7 @@ impl Archive {
     ///
     /// # Errors
     /// If somebody else writes, or the disk does not take it.
-    pub fn add(&self, from: &Path, about: Backup, now: Millis) -> Result<Added, ArchiveError> {
+    pub fn add(&self, from: &Path, about: About, now: Millis) -> Result<Added, ArchiveError> {
         let _lock = self.lock()?;
         let (mut files, mut contents, mut bytes) = (BTreeMap::new(), 0, 0);
         for path in files_in(from)? {
@@ -180,7 +191,9 @@ impl Archive {
         // Later ones sort last, also where a clock was set back.
         let (now, after) = (stamp(now), |number: u32| format!("{greatest}-{number:04}"));
         let id = if now > greatest { now } else { (1..).map(after).find(|id| *id > greatest).unwrap_or_default() };
-        let backup = Backup { format: FORMAT, id, version: env!("CARGO_PKG_VERSION").to_owned(), files, ..about };
+        let About { state_id, epoch, positions } = about;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let backup = Backup { format: FORMAT, id, version, state_id, epoch, positions, files };
         let path = self.list(&backup.id);
         let unreadable =
             |error: serde_json::Error| ArchiveError::Unreadable { path: path.clone(), reason: error.to_string() };

@@ -3,16 +3,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-fn about() -> Backup {
-    Backup {
-        format: 0,
-        id: String::new(),
-        version: String::new(),
-        state_id: "s".to_owned(),
-        epoch: 7,
-        positions: BTreeMap::new(),
-        files: BTreeMap::new(),
-    }
+fn about() -> About {
+    About { state_id: "s".to_owned(), epoch: 7, positions: BTreeMap::new() }
 }
 
 #[test]

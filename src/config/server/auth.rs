@@ -161,20 +161,20 @@ pub(super) fn decode(table: &Table<'_>, variables: &Variables) -> Option<Auth> {
 
 fn decode_key(field: &Field<'_>, alone: bool, variables: &Variables) -> Option<WriteKey> {
     if !matches!(field.node.kind, Kind::Map(_)) {
-        let (hash, masked) = write_key(field, variables)?;
+        let (hash, masked) = secret(field, variables, true)?;
         return Some(WriteKey { hash, source: if alone { "default".to_owned() } else { masked }, rate: None });
     }
     let table = field.table()?;
-    let key = table.require("key", "key = \"env:WEB_KEY\"").and_then(|field| write_key(&field, variables));
+    let key = table.require("key", "key = \"env:WEB_KEY\"").and_then(|field| secret(&field, variables, true));
     let source = table.require("source", "source = \"web\"").and_then(|field| field.text());
     if let Some(field) = table.get("source")
         && source.is_some_and(|source| source.starts_with("tributary/"))
     {
         field.wrong("sources that begin with `tributary/` are the server's own; choose another name");
     }
-    let rate = table.get("rate").map(|field| field.integer(1..=FASTEST));
+    let rate = table.get("rate").and_then(|field| field.integer(1..=FASTEST));
     table.finish();
-    Some(WriteKey { hash: key?.0, source: source?.to_owned(), rate: rate.flatten() })
+    Some(WriteKey { hash: key?.0, source: source?.to_owned(), rate })
 }
 
 fn decode_token(field: &Field<'_>, variables: &Variables) -> Option<Token> {
@@ -184,28 +184,16 @@ fn decode_token(field: &Field<'_>, variables: &Variables) -> Option<Token> {
     let name = table.require("name", "name = \"reporting\"").and_then(|field| field.text());
     let role = table.require("role", "role = \"read\"");
     let administers = role.and_then(|field| field.one_of(&[("read", false), ("admin", true)]));
-    let rate = table.get("rate").map(|field| field.integer(1..=FASTEST));
+    let rate = table.get("rate").and_then(|field| field.integer(1..=FASTEST));
     table.finish();
-    Some(Token { hash: token?.0, name: name?.to_owned(), administers: administers?, rate: rate.flatten() })
+    Some(Token { hash: token?.0, name: name?.to_owned(), administers: administers?, rate })
 }
 
-fn write_key(field: &Field<'_>, variables: &Variables) -> Option<(KeyHash, String)> {
-    let found = secret(field, variables, true)?;
-    if let Kind::Text(text) = &field.node.kind
-        && !text.starts_with(HASHED)
-        && resolve(field, variables, true)?.contains(':')
-    {
-        field.wrong("a write key holds no colon: clients send it as the user name of Basic authentication");
-        return None;
-    }
-    Some(found)
-}
-
-/// The hash of a key or token, and enough of it to tell several apart.
-fn secret(field: &Field<'_>, variables: &Variables, literal_allowed: bool) -> Option<(KeyHash, String)> {
+/// The hash of a key or token, and enough of it to tell several apart. Only a write key may stand in a file as it is sent.
+fn secret(field: &Field<'_>, variables: &Variables, is_write_key: bool) -> Option<(KeyHash, String)> {
     // A hash is no secret, and may stand in the file.
     let hashed = matches!(&field.node.kind, Kind::Text(text) if text.starts_with(HASHED));
-    let value = resolve(field, variables, literal_allowed || hashed)?;
+    let value = resolve(field, variables, is_write_key || hashed)?;
     if let Some(digits) = value.strip_prefix(HASHED) {
         let hash = KeyHash::parse(digits);
         if hash.is_none() {
@@ -215,6 +203,10 @@ fn secret(field: &Field<'_>, variables: &Variables, literal_allowed: bool) -> Op
     }
     if value.contains(|c: char| c.is_whitespace() || c.is_control()) {
         field.wrong("white space cannot be sent in a header; choose a value without it");
+        return None;
+    }
+    if is_write_key && value.contains(':') {
+        field.wrong("a write key holds no colon: clients send it as the user name of Basic authentication");
         return None;
     }
     let shown = (value.chars().count() / 4).min(8);

@@ -19,10 +19,9 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use database::Shared;
 use reader::EmbeddedReader;
 use rocksdb::checkpoint::Checkpoint;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -151,13 +150,14 @@ impl Log for EmbeddedLog {
         self.shared.committed.fetch_max(next, Ordering::Relaxed);
     }
 
-    fn copy_after(&self, first: &mut dyn FnMut() -> io::Result<()>, to: &Path) -> Result<bool, LogError> {
-        let _kept = lock(&self.shared.deleting);
-        first()?;
+    fn keep(&self) -> Option<MutexGuard<'_, ()>> {
+        Some(lock(&self.shared.deleting))
+    }
+
+    fn copy(&self, to: &Path) -> Result<(), LogError> {
         let database = self.shared.database();
         let database = database.as_ref().ok_or(LogError::Closed)?;
-        Checkpoint::new(database)?.create_checkpoint(to)?;
-        Ok(true)
+        Ok(Checkpoint::new(database)?.create_checkpoint(to)?)
     }
 
     fn queued(&self) -> usize {
