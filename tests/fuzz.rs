@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-use tributary::activation::messages::{environment, render};
+use tributary::activation::messages::{check_size, environment, render};
 use tributary::config::{Paths, Variables, load};
 use tributary::store::codec;
 use tributary::store::history::events_of;
@@ -17,7 +17,7 @@ use tributary_connectors::log::Record;
 use tributary_connectors::process::{Processor, STATEMENTS, Statement};
 use tributary_dataflows::profile::IdentifierFacts;
 use tributary_dataflows::segments::Program;
-use tributary_model::{Definitions, Identifier, IdentityRules, Position, Segment, limits};
+use tributary_model::{Definitions, Identifier, IdentityRules, Position, Segment};
 
 /// Pieces that mean something to some parser.
 const PIECES: [&str; 34] = [
@@ -226,9 +226,8 @@ fn templates() {
     let event = serde_json::json!({ "event": { "properties": { "total": 5, "items": [1, 2, 3] } }, "name": "Ada" });
     let target = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
-        // Longer ones are refused when definitions are read.
-        let template =
-            (text.len() <= limits::TEMPLATE_BYTES).then(|| environment.template_from_str(&text).ok()).flatten();
+        // Others are refused when definitions are read.
+        let template = check_size(&text).is_ok().then(|| environment.template_from_str(&text).ok()).flatten();
         template.is_some_and(|template| render(&template, minijinja::Value::from(Serde(&event))).is_ok())
     };
     let seeds: [&[u8]; 3] = [
@@ -250,4 +249,25 @@ fn what_is_stored() {
         codec::decode::<IdentifierFacts>(bytes).is_ok()
     };
     fuzz(target, &[&stored]);
+}
+
+/// What goes one level deeper with each piece of it, found by changing bytes: refused before it is compiled.
+#[test]
+fn templates_that_are_deeper_than_the_stack_are_refused() {
+    let deep = |before: &str, piece: &str, times: usize, after: &str| before.to_owned() + &piece.repeat(times) + after;
+    for (before, piece, after) in [
+        ("{{ 1", "-1", " }}"),
+        ("{{ ", "-", "1 }}"),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ event", ".a", " }}"),
+        ("{{ event", "()", " }}"),
+        ("{{ 1", "|e", " }}"),
+        ("{{ \"}}\" ~ {'a': {}} ", "~1", " }}"),
+        ("{% if 1 %}", "{% elif 1 %}", "{% endif %}"),
+    ] {
+        let few = deep(before, piece, 200, after);
+        check_size(&few).unwrap();
+        assert!(environment().template_from_str(&few).is_ok(), "{few}");
+        check_size(&deep(before, piece, 2_000, after)).unwrap_err();
+    }
 }

@@ -109,6 +109,49 @@ impl Messages {
     }
 }
 
+/// Whether a template is of a size that compiling it, which goes as deep as its expressions are long, has the stack for.
+///
+/// # Errors
+/// What is too large, in words.
+pub fn check_size(body: &str) -> Result<(), String> {
+    let bytes = body.len();
+    if bytes > limits::TEMPLATE_BYTES {
+        return Err(format!("a template has at most {} bytes; this one has {bytes}", limits::TEMPLATE_BYTES));
+    }
+    let (mut rest, mut tags) = (body, 0);
+    while let Some(begin) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        let tag = rest.get(begin + 2..).unwrap_or_default();
+        let length = end_of_tag(tag);
+        if length > limits::TAG_BYTES {
+            return Err(format!("what stands between braces has at most {} bytes", limits::TAG_BYTES));
+        }
+        tags += 1;
+        rest = tag.get(length..).unwrap_or_default();
+    }
+    let most = limits::TEMPLATE_TAGS;
+    if tags > most { Err(format!("a template has at most {most} expressions and statements")) } else { Ok(()) }
+}
+
+/// Where a tag ends: at the first closing braces that are neither in a text nor within brackets.
+fn end_of_tag(tag: &str) -> usize {
+    let (mut quote, mut escaped, mut open) = (None, false, 0usize);
+    let bytes = tag.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        match (quote, byte) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), b'\\') => escaped = true,
+            (Some(begun), byte) if begun == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'}' | b'%') if open == 0 && bytes.get(at + 1) == Some(&b'}') => return at,
+            (None, b'(' | b'[' | b'{') => open += 1,
+            (None, b')' | b']' | b'}') => open = open.saturating_sub(1),
+            (None, _) => {}
+        }
+    }
+    bytes.len()
+}
+
 /// What a template makes of some values, if that is no more than a message may have.
 ///
 /// # Errors

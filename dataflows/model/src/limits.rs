@@ -42,3 +42,9 @@ pub const MESSAGE_BYTES: usize = 256 * 1024;
 
 /// The most bytes of a message's template.
 pub const TEMPLATE_BYTES: usize = 32 * 1024;
+
+/// The most bytes of one expression or statement of a template: each may go one level deeper.
+pub const TAG_BYTES: usize = 1_024;
+
+/// The most expressions and statements of a template.
+pub const TEMPLATE_TAGS: usize = 500;

@@ -1,11 +1,10 @@
 //! Checks message templates before the first message: syntax, variables, filters.
 
-use crate::activation::messages::{environment, render};
+use crate::activation::messages::{check_size, environment, render};
 use crate::config::decode::Field;
 use crate::config::mistake::suggestion;
 use minijinja::{Environment, Error, ErrorKind, Template, context};
 use std::collections::BTreeSet;
-use tributary_model::limits;
 
 /// What a template may speak of.
 const VARIABLES: [&str; 8] = ["profile", "group", "traits", "computed", "segment", "event", "trigger", "message"];
@@ -13,8 +12,8 @@ const VARIABLES: [&str; 8] = ["profile", "group", "traits", "computed", "segment
 /// The text of a template that compiles, speaks of nothing unknown and uses known filters only.
 pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<String> {
     let body = field.text()?;
-    if body.len() > limits::TEMPLATE_BYTES {
-        field.wrong(format!("a template has at most {} bytes; this one has {}", limits::TEMPLATE_BYTES, body.len()));
+    if let Err(too_large) = check_size(body) {
+        field.wrong(too_large);
         return None;
     }
     let environment = environment();
