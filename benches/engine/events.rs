@@ -78,9 +78,7 @@ impl Events {
 
     /// A copy of one of them (they are gone through again and again), under a new message id.
     pub(crate) fn renumbered(&self, which: usize, number: usize) -> Vec<u8> {
-        let mut event = self.0[which % self.0.len()].clone();
-        event[HEAD.len()..HEAD.len() + DIGITS].copy_from_slice(format!("{number:0DIGITS$}").as_bytes());
-        event
+        renumbered(&self.0[which % self.0.len()], number)
     }
 }
 
@@ -110,7 +108,15 @@ impl Batch {
     }
 }
 
-fn encode(number: usize, body: &Value) -> Vec<u8> {
+/// A copy of an event under a new message id.
+pub(crate) fn renumbered(event: &[u8], number: usize) -> Vec<u8> {
+    let mut event = event.to_vec();
+    event[HEAD.len()..HEAD.len() + DIGITS].copy_from_slice(format!("{number:0DIGITS$}").as_bytes());
+    event
+}
+
+/// An event's bytes, under the number of its message.
+pub(crate) fn encode(number: usize, body: &Value) -> Vec<u8> {
     let fields = body.to_string();
     let mut event = HEAD.to_vec();
     event.extend_from_slice(format!("{number:0DIGITS$}\",").as_bytes());
@@ -118,11 +124,13 @@ fn encode(number: usize, body: &Value) -> Vec<u8> {
     event
 }
 
-fn user(customer: usize) -> String {
+/// A customer's `userId`.
+pub(crate) fn user(customer: usize) -> String {
     format!("user-{customer:06}")
 }
 
-fn event(customer: usize, at: i64, rng: &mut StdRng) -> Value {
+/// What a customer does at a time.
+pub(crate) fn event(customer: usize, at: i64, rng: &mut StdRng) -> Value {
     let sku = rng.random_range(1000..2000);
     let line = json!({ "product_id": format!("SKU-{sku}"), "name": "Three-season tent, olive", "category": "outdoor",
         "price": f64::from(rng.random_range(500..30_000)) / 100.0, "quantity": rng.random_range(1..4) });
@@ -172,10 +180,10 @@ fn event(customer: usize, at: i64, rng: &mut StdRng) -> Value {
 }
 
 /// Ranks by Zipf's law with exponent 1.
-struct Zipf(Vec<f64>);
+pub(crate) struct Zipf(Vec<f64>);
 
 impl Zipf {
-    fn new(ranks: usize) -> Self {
+    pub(crate) fn new(ranks: usize) -> Self {
         let mut sum = 0.0;
         Self(
             (1..=ranks)
@@ -187,7 +195,7 @@ impl Zipf {
         )
     }
 
-    fn draw(&self, rng: &mut StdRng) -> usize {
+    pub(crate) fn draw(&self, rng: &mut StdRng) -> usize {
         let at = rng.random_range(0.0..self.0[self.0.len() - 1]);
         self.0.partition_point(|sum| *sum < at).min(self.0.len() - 1)
     }

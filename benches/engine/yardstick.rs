@@ -262,6 +262,19 @@ pub(crate) fn run(events: &[Vec<u8>], now: i64) -> (Answer, Vec<Duration>) {
     (runs.swap_remove(0).0, took)
 }
 
+/// Each user's segments after all events, one bit each in the order of [`SEGMENTS`].
+#[allow(dead_code, reason = "compared customer by customer by the bench of peers")]
+pub(crate) fn memberships<'a>(events: impl IntoIterator<Item = &'a [u8]>, now: i64) -> HashMap<String, u32> {
+    let mut state = Loop::default();
+    events.into_iter().for_each(|bytes| state.take(bytes, now));
+    let users: Vec<(String, u32)> = state.numbers[0].iter().map(|(user, number)| (user.to_string(), *number)).collect();
+    let mut segments = |number| {
+        let root = state.find(number);
+        state.customers[root as usize].segments
+    };
+    users.into_iter().map(|(user, number)| (user, segments(number))).collect()
+}
+
 impl Loop {
     fn take(&mut self, bytes: &[u8], now: i64) {
         let event: Event<'_> = serde_json::from_slice(bytes).unwrap();

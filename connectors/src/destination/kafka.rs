@@ -21,13 +21,15 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tributary_model::Millis;
 
 /// How long the broker may take for each step of a transaction.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two looks at whether messages are answered.
+const ANSWER_PAUSE: Duration = Duration::from_millis(1);
 /// How long to wait after a failure, growing up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -223,7 +225,13 @@ impl KafkaDelivery {
             ("allow.auto.create.topics", "false"),
             ("transaction.timeout.ms", "60000"),
         ];
-        let defaults = [("compression.type", "lz4"), ("partitioner", "murmur2_random"), ("linger.ms", "1")];
+        let defaults = [
+            ("compression.type", "lz4"),
+            ("partitioner", "murmur2_random"),
+            ("linger.ms", "0"),
+            // The broker asks for another try when a transaction comes right after another.
+            ("retry.backoff.ms", "5"),
+        ];
         let producer: ThreadedProducer<Context> =
             kafka.client(&defaults, &fixed).create_with_context(Context::new(destination))?;
         // After this, the progress says exactly what is there.
@@ -283,8 +291,18 @@ impl Connection<'_> {
         let group = self.consumer.group_metadata().ok_or(DeliveryError::NoGroup)?;
         self.producer.send_offsets_to_transaction(&offsets, &group, STEP_TIMEOUT)?;
         crash::at(Place::TransactionOpen);
-        // Waits for all messages first; if one was not taken, nothing is committed.
+        self.wait_for_messages();
+        // If one was not taken, nothing is committed.
         Ok(self.producer.commit_transaction(STEP_TIMEOUT)?)
+    }
+
+    /// Waits until the broker has answered for all messages. The client's own wait, which comes before its commit, looks
+    /// only every 100 ms.
+    fn wait_for_messages(&self) {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(ANSWER_PAUSE);
+        }
     }
 
     fn produce(&self, message: &Message) -> Result<(), KafkaError> {

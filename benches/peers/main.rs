@@ -1,0 +1,63 @@
+//! `make bench-peers`: the same job in Tributary and in what people would take instead, one after the other, on the same
+//! Apache Kafka with the same events on the same processors; and a plain loop that keeps nothing.
+//!
+//! `PEERS=tributary,flink` measures some only, `BENCH_EVENTS` sets how many events the input topic has (a million if not
+//! set). Every system has to come to the memberships of the plain loop, or there are no figures.
+
+// A bench may fail loudly, and prints its numbers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+#[path = "../engine/events.rs"]
+#[allow(dead_code, reason = "batches are sent by the other bench")]
+mod events;
+#[path = "../engine/yardstick.rs"]
+mod yardstick;
+mod input;
+mod topics;
+mod process;
+mod peer;
+mod ours;
+mod broker;
+mod latency;
+mod measure;
+mod report;
+
+use broker::Broker;
+use input::Input;
+use peer::System;
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() -> ExitCode {
+    let count = std::env::var("BENCH_EVENTS").map_or(1_000_000, |text| text.parse().expect("BENCH_EVENTS is a number"));
+    let wanted = std::env::var("PEERS").unwrap_or_default();
+    let names: Vec<_> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let slug = |system: &System| system.name().to_lowercase().replace(' ', "-");
+    let unknown = names.iter().find(|name| !System::ALL.iter().any(|system| slug(system) == **name));
+    if let Some(unknown) = unknown {
+        let all: Vec<_> = System::ALL.iter().map(slug).collect();
+        eprintln!("PEERS: nobody is called {unknown}; there are {}", all.join(", "));
+        return ExitCode::FAILURE;
+    }
+
+    let now = jiff::Timestamp::now().as_millisecond();
+    let input = Input::generate(count, now);
+    let bodies: Vec<_> = input.pool().iter().map(|record| record.body.clone()).collect();
+    let (answer, took) = yardstick::run(&bodies, now);
+    let looped = count as f64 / took[0].as_secs_f64();
+    let expected = yardstick::memberships(bodies.iter().map(Vec::as_slice), now);
+    let bytes = bodies.iter().map(Vec::len).sum::<usize>() / count;
+    drop(bodies);
+    eprintln!("plain loop: {looped:.0} events/s, {} profiles", answer.profiles);
+
+    let broker = Broker::start();
+    let mut measured = Vec::new();
+    for system in System::ALL {
+        if names.is_empty() || names.contains(&slug(&system).as_str()) {
+            measured.push(measure::run(system, &broker, Input::generate(count, now), &expected).await);
+        }
+    }
+    drop(input);
+    report::print(&report::Run { events: count, bytes, profiles: answer.profiles, looped, measured: &measured });
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,34 @@
+//! What a process and its children have used, as the kernel counts it.
+
+use std::path::Path;
+
+/// The most memory that a process has held at once, in bytes.
+pub(crate) fn peak_memory(pid: u32) -> u64 {
+    kilobytes(pid, "VmHWM:")
+}
+
+/// The memory that it holds, in bytes.
+pub(crate) fn memory(pid: u32) -> u64 {
+    kilobytes(pid, "VmRSS:")
+}
+
+fn kilobytes(pid: u32, field: &str) -> u64 {
+    number(&format!("/proc/{pid}/status"), field) * 1024
+}
+
+/// Bytes that it has caused to be written to disks.
+pub(crate) fn written(pid: u32) -> u64 {
+    number(&format!("/proc/{pid}/io"), "write_bytes:")
+}
+
+fn number(path: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+/// Bytes of a folder's files. Those that vanish while they are counted count nothing.
+pub(crate) fn size_of(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else { return std::fs::metadata(path).map_or(0, |file| file.len()) };
+    entries.flatten().map(|entry| size_of(&entry.path())).sum()
+}
