@@ -32,6 +32,8 @@ pub(crate) struct Measured {
     pub(crate) disk_a_profile: f64,
     /// Bytes written to disks for an event: by itself, and by the broker for it.
     pub(crate) written: [f64; 2],
+    /// Processor time for an event, in microseconds; what starts and warms up is in it, the broker's is not.
+    pub(crate) processor: f64,
     /// From the start after `kill -9` until a trigger came that tells the right number of orders.
     pub(crate) recovery: Duration,
 }
@@ -63,10 +65,11 @@ pub(crate) async fn run(
     let memory_empty = process::memory(running.pid());
     let from = triggers.wait(&warm_marks, LONGEST).expect("the warm-up is through");
     let to = triggers.wait(&last_marks, LONGEST).expect("all events are through");
+    let processor = process::processor_time(running.pid()).as_secs_f64() * 1e6 / events as f64;
     let rate = (events - warm) as f64 * 1e9 / (to - from) as f64;
     let written = [process::written(running.pid()), broker.written() - written_by_broker];
     let written = written.map(|bytes| bytes as f64 / events as f64);
-    eprintln!("{name}: {rate:.0} events/s");
+    eprintln!("{name}: {rate:.0} events/s, {processor:.1} µs of processor time each");
 
     let memberships = running.memberships(&place).await;
     compare(name, &memberships, expected);
@@ -100,7 +103,7 @@ pub(crate) async fn run(
         assert_eq!(triggers.doubled(), 0, "{name}: triggers that came twice");
     }
     triggers.end();
-    Measured { system, rate, latencies, peak_memory, memory_a_profile, disk_a_profile, written, recovery }
+    Measured { system, rate, latencies, peak_memory, memory_a_profile, disk_a_profile, written, processor, recovery }
 }
 
 fn send_marks(sender: &Sender, input: &mut Input) -> Vec<Probe> {

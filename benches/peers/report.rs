@@ -54,20 +54,21 @@ fn compare(ours: &Measured, theirs: &Measured) {
 
 fn table(run: &Run<'_>) {
     println!(
-        "| | events/s | p50 / p99 / p99.9 at 10,000/s, ms | at half of its own rate, ms | peak memory, MB | bytes a profile: memory, disk | written an event: itself, broker | answers after kill -9, s |"
+        "| | events/s | p50 / p99 / p99.9 at 10,000/s, ms | at half of its own rate, ms | peak memory, MB | bytes a profile: memory, disk | processor time an event, µs | written an event: itself, broker | answers after kill -9, s |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
-    println!("| plain loop | {:.0} | | | | | | |", run.looped);
+    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("| plain loop | {:.0} | | | | | {:.1} | | |", run.looped, 1e6 / run.looped);
     for measured in run.measured {
         let [common, own] = [0, 1].map(|at| latencies(measured.latencies[at].as_ref()));
         let [itself, broker] = measured.written;
         println!(
-            "| {} | {:.0} | {common} | {own} | {} | {:.0}, {:.0} | {itself:.0}, {broker:.0} | {:.1} |",
+            "| {} | {:.0} | {common} | {own} | {} | {:.0}, {:.0} | {:.1} | {itself:.0}, {broker:.0} | {:.1} |",
             measured.system.name(),
             measured.rate,
             measured.peak_memory >> 20,
             measured.memory_a_profile,
             measured.disk_a_profile,
+            measured.processor,
             measured.recovery.as_secs_f64(),
         );
     }

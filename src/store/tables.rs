@@ -59,6 +59,9 @@ pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [Column
         // Small enough to stay near the processor: every write looks for its place in one.
         family.set_write_buffer_size(8 << 20);
         family.set_max_write_buffer_number(4);
+        family.set_level_zero_file_num_compaction_trigger(12);
+        family.set_level_zero_slowdown_writes_trigger(40);
+        family.set_level_zero_stop_writes_trigger(60);
         let age = |age_ms: i64, at: fn(&[u8], &[u8]) -> Option<Millis>| {
             let clock = clock.clone();
             move |_level: u32, key: &[u8], value: &[u8]| {
