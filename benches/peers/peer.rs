@@ -115,10 +115,6 @@ impl Running {
         self.child.id()
     }
 
-    pub(crate) fn base(&self) -> &str {
-        &self.base
-    }
-
     /// Each customer's segments, one bit each in the order of the definitions.
     pub(crate) async fn memberships(&mut self, place: &Place) -> HashMap<String, u32> {
         if self.system == System::Tributary {

@@ -78,9 +78,9 @@ fn event(at: Millis) -> Event {
         message_id: MessageId(1),
         timestamp: at,
         identifiers: vec![Identifier::new("user_id", "ada")],
-        properties: json!({}).as_object().unwrap().clone(),
-        traits: serde_json::Map::new(),
-        context: serde_json::Map::new(),
+        properties: tributary_model::Object::default(),
+        traits: tributary_model::Object::default(),
+        context: tributary_model::Object::default(),
         body: bytes::Bytes::new(),
     }
 }

@@ -273,18 +273,18 @@ impl<D: Dataflow> Driver<D> {
             }
             let record = entry.record;
             prepared.earliest = prepared.earliest.into_iter().chain([record.received_at]).min();
-            let seed = || format!("{}/{}/{}", source.stream, entry.partition, entry.offset);
+            let seed = format_args!("{}/{}/{}", source.stream, entry.partition, entry.offset);
             let read = match Statement::of(&record).filter(|_| states) {
                 Some(statement) => statement.map(|statement| {
-                    let made = (record.received_at, MessageId::of(&seed()));
+                    let made = (record.received_at, MessageId::of(&seed.to_string()));
                     statements.push(MadeAt { statement, made });
                 }),
                 None => {
-                    let event = self.processor.process(&record.body, record.received_at, record.sent_at, &seed());
+                    let event = self.processor.process(&record.body, record.received_at, record.sent_at, seed);
                     event.map(|event| {
                         let source = place_of(&mut self.names, &record.source);
                         let received_at = record.received_at;
-                        events.push(Arrived { event, received_at, source, is_struck: false });
+                        events.push(Arrived { event: Box::new(event), received_at, source, is_struck: false });
                     })
                 }
             };

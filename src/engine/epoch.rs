@@ -14,8 +14,8 @@ use tributary_model::{Epoch, Event, GroupId, IdentifierId, MessageId, Millis, Po
 /// A valid event as it came.
 #[derive(Clone, Debug)]
 pub struct Arrived {
-    /// The event.
-    pub event: Event,
+    /// The event, in a place of its own: it is handed on several times.
+    pub event: Box<Event>,
     /// When it was received.
     pub received_at: Millis,
     /// Who sent it: a place in [`Prepared::sources`].
@@ -99,7 +99,7 @@ pub struct Prepared {
     /// Timers that were answered.
     pub timers_done: Vec<(Millis, IdentifierId)>,
     /// Accepted events with the identifier that each belongs to.
-    pub events: Vec<(IdentifierId, Event)>,
+    pub events: Vec<(IdentifierId, Box<Event>)>,
     /// Which of the events (by place) set off which event triggers (by id).
     pub fired: Vec<(usize, String)>,
     /// Messages that were seen for the first time.

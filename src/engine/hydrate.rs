@@ -1,7 +1,7 @@
 //! A restart: the dataflow is fed anew from the base facts.
 
 use super::epoch::Feed;
-use super::intake::node;
+use super::intake::node_of;
 use super::worker::{Dataflow, WorkerError};
 use crate::store::{Store, StoreError};
 use foldhash::{HashSet, HashSetExt};
@@ -85,7 +85,7 @@ pub(super) fn each_known(
         if processor.blocks(&facts.identifier) {
             blocked.insert(id);
         }
-        each(Known::Evidence(Evidence::Node(node(rules, &facts))));
+        each(Known::Evidence(Evidence::Node(node_of(rules, id, &facts))));
         each(Known::Facts(id, &facts));
         Ok(())
     })?;

@@ -9,7 +9,7 @@ use super::recent::Recent;
 use super::redefine::SHARE;
 use super::statements::MadeAt;
 use super::timers::Due;
-use super::touched::{ADDITIONS, FEW_VALUES, Held, Touched};
+use super::touched::{ADDITIONS, AllTouched, FEW_VALUES, Held, Touched};
 use crate::store::{LinkFacts, Store, StoreError};
 use crate::telemetry;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
@@ -187,7 +187,7 @@ impl Intake {
         &self,
         piece: Option<Piece>,
         gone: &HashSet<IdentifierId>,
-        touched: &mut HashMap<IdentifierId, Touched>,
+        touched: &mut AllTouched,
         feed: &mut Feed,
         now: Millis,
     ) {
@@ -212,10 +212,7 @@ impl Intake {
     }
 
     /// Current facts of the identifiers that exist.
-    fn load(
-        &mut self,
-        wanted: impl Iterator<Item = IdentifierId>,
-    ) -> Result<HashMap<IdentifierId, Touched>, StoreError> {
+    fn load(&mut self, wanted: impl Iterator<Item = IdentifierId>) -> Result<AllTouched, StoreError> {
         let mut touched = HashMap::new();
         let mut missing = Vec::new();
         let mut asked = HashSet::new();
@@ -225,7 +222,7 @@ impl Intake {
             }
             match self.facts.take(&id) {
                 Some(Held { facts, additions_left }) => {
-                    let node = self.node(&facts);
+                    let node = self.node(id, &facts);
                     touched.insert(id, Touched::known(Arc::unwrap_or_clone(facts), additions_left, node));
                 }
                 None => missing.push(id),
@@ -233,15 +230,15 @@ impl Intake {
         }
         for (id, found) in missing.iter().zip(self.store.facts(&missing)?) {
             if let Some(facts) = found {
-                let node = self.node(&facts);
+                let node = self.node(*id, &facts);
                 touched.insert(*id, Touched::known(facts, 0, node));
             }
         }
         Ok(touched)
     }
 
-    pub(super) fn node(&self, facts: &IdentifierFacts) -> Node {
-        node(&self.rules, facts)
+    pub(super) fn node(&self, id: IdentifierId, facts: &IdentifierFacts) -> Node {
+        node_of(&self.rules, id, facts)
     }
 
     /// Current evidence of the links that the events carry.
@@ -285,13 +282,7 @@ impl Intake {
         }
     }
 
-    fn note_facts(
-        &mut self,
-        touched: HashMap<IdentifierId, Touched>,
-        feed: &mut Feed,
-        prepared: &mut Prepared,
-        committed: Epoch,
-    ) {
+    fn note_facts(&mut self, touched: AllTouched, feed: &mut Feed, prepared: &mut Prepared, committed: Epoch) {
         for (id, mut touched) in touched {
             // An earlier timer still comes first and is set anew when it does: no timer is ever moved back.
             let next = touched.facts.next_expiry(&self.plan);
@@ -304,8 +295,8 @@ impl Intake {
             if touched.facts.is_full() {
                 touched.write_whole();
             }
-            let Touched { facts, mut change, node_before, added, additions_left } = touched;
-            let node = self.node(&facts);
+            let Touched { facts, mut change, node_before, added, additions_left } = *touched;
+            let node = self.node(id, &facts);
             if node_before != Some(node) {
                 feed.evidence.extend(node_before.map(|before| (Evidence::Node(before), -1)));
                 feed.evidence.push((Evidence::Node(node), 1));
@@ -346,6 +337,11 @@ impl Intake {
 
 /// The node that an identifier is in the graph.
 pub fn node(rules: &Rules, facts: &IdentifierFacts) -> Node {
+    node_of(rules, facts.identifier.id(), facts)
+}
+
+/// [`node`], where the identifier's id is known: it is a hash, and nodes are made for each event.
+pub(super) fn node_of(rules: &Rules, id: IdentifierId, facts: &IdentifierFacts) -> Node {
     let namespace = rules.namespace(&facts.identifier.namespace).unwrap_or(u8::MAX);
-    Node { priority: rules.priority(namespace), first_seen: facts.first_seen, id: facts.identifier.id(), namespace }
+    Node { priority: rules.priority(namespace), first_seen: facts.first_seen, id, namespace }
 }

@@ -10,6 +10,9 @@ use tributary_model::Position;
 /// How often it is said that a stream still cannot be read.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
+/// How long one of several streams is waited for while none has anything.
+const TURN: Duration = Duration::from_millis(1);
+
 /// A stream and what reads it.
 struct Stream {
     name: String,
@@ -46,37 +49,59 @@ impl Readers {
     /// # Errors
     /// If the first stream, which is the log that others wait for, can no longer be read. Another one is left alone then.
     pub(super) fn read(&mut self, most: usize, wait: Duration) -> Result<(Vec<(usize, Entry)>, bool), LogError> {
-        let wait = wait / u32::try_from(self.0.len().max(1)).unwrap_or(u32::MAX);
+        let deadline = Instant::now() + wait;
+        // What is there is taken first, whoever has it: nobody waits for a stream beside it that has nothing.
         let (mut entries, mut failed) = (Vec::new(), false);
-        for (place, stream) in self.0.iter_mut().enumerate() {
-            let Some(reader) = &mut stream.reader else { continue };
-            let room = most.saturating_sub(entries.len());
-            let wait = if entries.is_empty() { wait } else { Duration::ZERO };
-            let read = reader.poll(room, wait);
-            if let Some(lag) = reader.lag() {
-                telemetry::lag(&stream.name, lag);
+        let mut pause = Duration::ZERO;
+        loop {
+            for place in 0..self.0.len() {
+                let pause = if entries.is_empty() { pause } else { Duration::ZERO };
+                failed |= self.poll(place, most.saturating_sub(entries.len()), pause, &mut entries)?;
             }
-            match read {
-                Ok(read) => {
-                    if !read.is_empty() {
-                        stream.is_well();
-                    }
-                    entries.extend(read.into_iter().map(|entry| (place, entry)));
-                }
-                Err(error) if error.is_transient() => {
-                    failed = true;
-                    stream.is_troubled(&error);
-                }
-                Err(error) if place > 0 => {
-                    tracing::error!(%error, stream = stream.name, "this source is not read any more; all else goes on");
-                    telemetry::source_up(&stream.name, false);
-                    stream.reader = None;
-                }
-                Err(error) => return Err(error),
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !entries.is_empty() || failed || left.is_zero() {
+                let nothing = entries.is_empty();
+                return Ok((entries, failed && nothing));
             }
+            // Several are waited for in turn.
+            pause = if self.0.len() > 1 { left.min(TURN) } else { left };
         }
-        let nothing = entries.is_empty();
-        Ok((entries, failed && nothing))
+    }
+
+    /// Takes at most so many entries of one stream; true if it could not be read.
+    fn poll(
+        &mut self,
+        place: usize,
+        most: usize,
+        wait: Duration,
+        entries: &mut Vec<(usize, Entry)>,
+    ) -> Result<bool, LogError> {
+        let Some(stream) = self.0.get_mut(place) else { return Ok(false) };
+        let Some(reader) = &mut stream.reader else { return Ok(false) };
+        let read = reader.poll(most, wait);
+        if let Some(lag) = reader.lag() {
+            telemetry::lag(&stream.name, lag);
+        }
+        match read {
+            Ok(read) => {
+                if !read.is_empty() {
+                    stream.is_well();
+                }
+                entries.extend(read.into_iter().map(|entry| (place, entry)));
+                Ok(false)
+            }
+            Err(error) if error.is_transient() => {
+                stream.is_troubled(&error);
+                Ok(true)
+            }
+            Err(error) if place > 0 => {
+                tracing::error!(%error, stream = stream.name, "this source is not read any more; all else goes on");
+                telemetry::source_up(&stream.name, false);
+                stream.reader = None;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

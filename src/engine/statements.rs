@@ -5,7 +5,7 @@
 
 use super::epoch::{Arrived, FactsChange, Feed, Prepared};
 use super::intake::Intake;
-use super::touched::Touched;
+use super::touched::{AllTouched, Touched};
 use crate::store::StoreError;
 use crate::store::statements::{Deleted, Made, Standing};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
@@ -85,7 +85,7 @@ impl Intake {
             let mut told = facts.told(&self.plan, -1);
             feed.take_in(id, &mut told, &self.plan);
             prepared.take_groups_in(id, told);
-            feed.evidence.push((Evidence::Node(self.node(&facts)), -1));
+            feed.evidence.push((Evidence::Node(self.node(id, &facts)), -1));
             prepared.timers_done.extend(facts.timer.map(|due| (due, id)));
             prepared.facts.insert(id, FactsChange::Gone);
             for (ends, facts) in view.links_of(id, usize::MAX)? {
@@ -110,7 +110,7 @@ impl Intake {
         &mut self,
         statements: &[MadeAt],
         gone: &HashSet<IdentifierId>,
-        touched: &mut HashMap<IdentifierId, Touched>,
+        touched: &mut AllTouched,
         feed: &mut Feed,
         prepared: &mut Prepared,
     ) -> Result<(), StoreError> {

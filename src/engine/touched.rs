@@ -1,11 +1,12 @@
 //! An identifier while an epoch works on it: its facts before and after, and how the difference is to be written.
 
+use foldhash::HashMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tributary_dataflows::identity::Node;
 use tributary_dataflows::profile::plan::Observed;
 use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
-use tributary_model::{Event, Identifier, Millis};
+use tributary_model::{Event, Identifier, IdentifierId, Millis};
 
 /// Facts with more values than this are not written whole each time: a busy customer's windows are many kilobytes.
 pub(super) const FEW_VALUES: usize = 48;
@@ -19,6 +20,9 @@ pub(super) struct Held {
     pub(super) additions_left: u8,
 }
 
+/// The identifiers that an epoch touches. Each has a place of its own: it would be moved each time that the map grows.
+pub(super) type AllTouched = HashMap<IdentifierId, Box<Touched>>;
+
 /// An identifier that this epoch touches.
 pub(super) struct Touched {
     pub(super) facts: IdentifierFacts,
@@ -31,15 +35,15 @@ pub(super) struct Touched {
 
 impl Touched {
     /// As before this epoch.
-    pub(super) fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Self {
-        Self { facts, change: Change::default(), node_before: Some(node), added: None, additions_left }
+    pub(super) fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Box<Self> {
+        Box::new(Self { facts, change: Change::default(), node_before: Some(node), added: None, additions_left })
     }
 
     /// Never seen before.
-    pub(super) fn new(identifier: &Identifier, at: Millis) -> Self {
+    pub(super) fn new(identifier: &Identifier, at: Millis) -> Box<Self> {
         let facts = IdentifierFacts::new(identifier.clone(), at);
         let change = Change { features: Features::presence(), ..Change::default() };
-        Self { facts, change, node_before: None, added: None, additions_left: 0 }
+        Box::new(Self { facts, change, node_before: None, added: None, additions_left: 0 })
     }
 
     pub(super) fn seen(&mut self, at: Millis) {

@@ -87,7 +87,7 @@ pub(super) fn write_base_facts(batch: &mut Batch<'_>, view: &View<'_>, prepared:
     for message in seen {
         batch.put_seen(message, prepared.clock)?;
     }
-    let happened = |(identifier, event): &(IdentifierId, Event)| Happened {
+    let happened = |(identifier, event): &(IdentifierId, Box<Event>)| Happened {
         identifier: *identifier,
         at: event.timestamp,
         message_id: event.message_id,

@@ -1,12 +1,14 @@
 //! JSON into an event's parts. Types are looked at later, so that a wrong one is told by its field's name.
 
 use super::Reason;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 use std::fmt;
-use tributary_model::limits;
+use tributary_model::{Object, limits};
 
 /// What an event may hold; everything else is left aside.
 #[derive(Debug, Default, Deserialize)]
@@ -34,9 +36,12 @@ pub(super) struct Parts<'a> {
     pub(super) original_timestamp: Scalar<'a>,
     #[serde(borrow)]
     pub(super) sent_at: Scalar<'a>,
-    pub(super) properties: Object,
-    pub(super) traits: Object,
-    pub(super) context: Object,
+    #[serde(borrow)]
+    pub(super) properties: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) traits: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) context: Raw<'a>,
 }
 
 /// The parts of one event's JSON.
@@ -149,29 +154,49 @@ impl Scalar<'_> {
     }
 }
 
-/// A JSON value where an object should stand.
-#[derive(Debug, PartialEq)]
-pub(super) enum Object {
-    /// An object; an empty one where nothing or `null` is given. PHP writes an empty object as `[]`, which counts too.
-    Map(Map<String, Json>),
-    /// Anything else, told in words.
-    Other(&'static str),
-}
+/// A JSON value where an object should stand, not read yet.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Raw<'a>(#[serde(borrow)] Option<&'a RawValue>);
 
-impl Default for Object {
-    fn default() -> Self {
-        Self::Map(Map::new())
-    }
-}
-
-impl Object {
-    pub(super) fn checked(self, field: &'static str) -> Result<Map<String, Json>, Reason> {
-        match self {
-            Self::Map(map) => Ok(map),
-            Self::Other(found) => Err(Reason::WrongType { field, expected: "an object", found }),
+impl Raw<'_> {
+    /// The object; an empty one where nothing or `null` is given. PHP writes an empty object as `[]`, which counts too.
+    pub(super) fn checked(&self, field: &'static str, body: &Bytes) -> Result<Object, Reason> {
+        let Some(text) = self.0.map(RawValue::get) else { return Ok(Object::default()) };
+        let wrong = |found| Err(Reason::WrongType { field, expected: "an object", found });
+        match text.bytes().next() {
+            Some(b'{') if is_plain(text.as_bytes()) => Ok(Object::unread(body.slice_ref(text.as_bytes()))),
+            Some(b'{') => match serde_json::from_str::<Map<String, Json>>(text) {
+                Ok(fields) => Ok(fields.into()),
+                // Told with its place in the whole.
+                Err(error) => Err(object::<Json>(body).err().unwrap_or(Reason::InvalidJson(error.to_string()))),
+            },
+            Some(b'[') if text.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]") => Ok(Object::default()),
+            Some(b'[') => wrong(ARRAY),
+            Some(b'"') => wrong(TEXT),
+            Some(b't' | b'f') => wrong(BOOLEAN),
+            _ => wrong(NUMBER),
         }
     }
 }
+
+/// Whether JSON whose form is right can be nothing but right: no text in it has an escape, which may name half a character,
+/// and no number can be too large. Looks at bytes in chunks, many at a time where the processor can.
+fn is_plain(text: &[u8]) -> bool {
+    const CHUNK: usize = 128;
+    let escapes = |chunk: &[u8]| chunk.iter().fold(false, |any, byte| any | (*byte == b'\\'));
+    let exponents = |from: &[u8], to: &[u8]| {
+        from.iter().zip(to).fold(false, |any, (a, b)| any | (a.is_ascii_digit() & matches!(b, b'e' | b'E')))
+    };
+    let pairs = text.chunks(CHUNK).zip(text.get(1..).unwrap_or_default().chunks(CHUNK));
+    let digits = |chunk: &[u8]| chunk.iter().fold(0_u8, |count, byte| count + u8::from(byte.is_ascii_digit()));
+    !text.chunks(CHUNK).any(escapes)
+        && !{ pairs }.any(|(from, to)| exponents(from, to))
+        && (text.len() < LONGEST_NUMBER
+            || text.chunks(CHUNK).map(|chunk| usize::from(digits(chunk))).sum::<usize>() < LONGEST_NUMBER)
+}
+
+/// Digits with which a number may be larger than any that can be held.
+const LONGEST_NUMBER: usize = 300;
 
 const TEXT: &str = "text";
 const NUMBER: &str = "a number";
@@ -231,61 +256,5 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Other(OBJECT))
-    }
-}
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Object::Other(TEXT))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Object::Other(NUMBER))
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Object::Other(NUMBER))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Object::Other(NUMBER))
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Object::Other(BOOLEAN))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(Object::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        let mut found = Object::default();
-        while array.next_element::<IgnoredAny>()?.is_some() {
-            found = Object::Other(ARRAY);
-        }
-        Ok(found)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((name, value)) = object.next_entry()? {
-            map.insert(name, value);
-        }
-        Ok(Object::Map(map))
     }
 }

@@ -4,10 +4,10 @@ use super::decode::Parts;
 use super::validate::longer_than;
 use super::{ProcessorError, Reason};
 use regex::RegexSet;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use tributary_model::{EventKind, Identifier, IdentityRules, Normalise, limits};
+use tributary_model::{EventKind, Identifier, IdentityRules, Normalise, Object, limits};
 
 /// What clients send when they know nobody, in any letter case; besides what the definitions block.
 const NOBODY: [&str; 34] = [
@@ -55,9 +55,9 @@ pub struct NoIdentifier(String);
 /// An event's objects, in which identifiers may stand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Objects<'a> {
-    pub(super) properties: &'a Map<String, Json>,
-    pub(super) traits: &'a Map<String, Json>,
-    pub(super) context: &'a Map<String, Json>,
+    pub(super) properties: &'a Object,
+    pub(super) traits: &'a Object,
+    pub(super) context: &'a Object,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +125,7 @@ impl Identifiers {
             EventKind::Alias => parts.previous_id.checked_id("previousId")?,
             _ => None,
         };
-        let external_ids = objects.context.get("externalIds").and_then(Json::as_array);
+        let external_ids = objects.context.field("externalIds").and_then(Json::as_array);
         let mut found = Found { identifiers: Vec::with_capacity(4), any_blocked: false };
         for namespace in &self.namespaces {
             let before = found.identifiers.len();
@@ -226,16 +226,14 @@ impl Path {
     }
 
     fn find<'a>(&self, kind: EventKind, objects: Objects<'a>) -> Option<Cow<'a, str>> {
-        let map = match self.root {
+        let object = match self.root {
             Root::Properties => objects.properties,
             // What a group call says is about the group: `email` is the company's.
             Root::Traits if kind == EventKind::Group => return None,
             Root::Traits => objects.traits,
             Root::Context => objects.context,
         };
-        let (first, rest) = self.steps.split_first()?;
-        let found = rest.iter().try_fold(map.get(first)?, |json, step| json.get(step))?;
-        text_of(found)
+        text_of(object.at(&self.steps)?)
     }
 }
 

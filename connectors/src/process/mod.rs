@@ -18,8 +18,8 @@ use bytes::Bytes;
 use decode::Parts;
 pub use identifiers::NoIdentifier;
 use identifiers::{Identifiers, Objects};
-use serde_json::Map;
-use tributary_model::{Event, EventKind, Identifier, IdentityRules, MessageId, Millis};
+use std::fmt::Display;
+use tributary_model::{Event, EventKind, Identifier, IdentityRules, MessageId, Millis, Object};
 
 /// Why rules cannot be used. The configuration says the same with file and line.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ impl Processor {
         body: &Bytes,
         received_at: Millis,
         sent_at: Option<Millis>,
-        position_seed: &str,
+        position_seed: impl Display,
     ) -> Result<Event, Reason> {
         let parts = decode::decode(body)?;
         let kind = validate::kind(&parts)?;
@@ -107,16 +107,16 @@ impl Processor {
         &self,
         kind: EventKind,
         body: &Bytes,
-        mut parts: Parts<'_>,
+        parts: Parts<'_>,
         timestamp: Millis,
         message_id: MessageId,
     ) -> Result<Event, Reason> {
         let event = validate::event(kind, &parts)?;
         let name = validate::name(kind, &parts)?;
         let group = validate::group(kind, &parts)?.filter(|group| !identifiers::is_nobody(group));
-        let properties = std::mem::take(&mut parts.properties).checked("properties")?;
-        let traits = std::mem::take(&mut parts.traits).checked("traits")?;
-        let context = std::mem::take(&mut parts.context).checked("context")?;
+        let properties = parts.properties.checked("properties", body)?;
+        let traits = parts.traits.checked("traits", body)?;
+        let context = parts.context.checked("context", body)?;
         let objects = Objects { properties: &properties, traits: &traits, context: &context };
         let identifiers = self.identifiers.of(kind, &parts, objects)?;
         // What the spec does not have in a call may lead to a customer, but is no property or trait of one.
@@ -130,8 +130,8 @@ impl Processor {
             message_id,
             timestamp,
             identifiers,
-            properties: if has_properties { properties } else { Map::new() },
-            traits: if has_traits { traits } else { Map::new() },
+            properties: if has_properties { properties } else { Object::default() },
+            traits: if has_traits { traits } else { Object::default() },
             context,
             body: body.clone(),
         })

@@ -3,6 +3,7 @@
 use super::Reason;
 use super::decode::Parts;
 use super::reject::excerpt;
+use std::fmt::Display;
 use tributary_model::{EventKind, MessageId, limits};
 
 /// Which of the six calls it is.
@@ -48,7 +49,7 @@ pub(super) fn group(kind: EventKind, parts: &Parts<'_>) -> Result<Option<String>
 }
 
 /// The client's message id, or one that the place in the log makes.
-pub(super) fn message_id(parts: &Parts<'_>, position_seed: &str) -> Result<MessageId, Reason> {
+pub(super) fn message_id(parts: &Parts<'_>, position_seed: impl Display) -> Result<MessageId, Reason> {
     let Some(id) = parts.message_id.checked_id("messageId")? else {
         // Longer than a client's may be, so no client can take the place of an event that has none.
         return Ok(MessageId::of(&format!(

@@ -1,9 +1,8 @@
 //! What happened: one decoded, validated event.
 
-use crate::{Identifier, MessageId, Millis};
+use crate::{Identifier, MessageId, Millis, Object};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
 use std::fmt;
 
 /// The six calls of the Segment spec.
@@ -70,11 +69,11 @@ pub struct Event {
     /// The identifiers it carries, best first, without blocked ones and repeats; never empty.
     pub identifiers: Vec<Identifier>,
     /// `properties` of track, page and screen.
-    pub properties: Map<String, Json>,
+    pub properties: Object,
     /// `traits` of identify and group.
-    pub traits: Map<String, Json>,
+    pub traits: Object,
     /// `context`.
-    pub context: Map<String, Json>,
+    pub context: Object,
     /// The original JSON, for the history.
     pub body: Bytes,
 }

@@ -9,6 +9,7 @@ mod identifier;
 pub mod limits;
 mod matching;
 mod normalise;
+mod object;
 mod position;
 mod value;
 
@@ -21,5 +22,6 @@ pub use id::{Epoch, GroupId, IdentifierId, MessageId, Millis, ProfileId};
 pub use identifier::Identifier;
 pub use matching::{Comparison, Likeness, Matching};
 pub use normalise::{Normalise, Region};
+pub use object::Object;
 pub use position::Position;
 pub use value::{Value, format_millis};

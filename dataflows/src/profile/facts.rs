@@ -156,7 +156,7 @@ impl IdentifierFacts {
             change.estimated += u64::from(self.observe(observed, now, &mut change.features));
         }
         if event.kind == EventKind::Identify {
-            for (name, json) in &event.traits {
+            for (name, json) in event.traits.iter() {
                 let fact = TraitFact::new(json, event);
                 let said = say(&mut self.traits, name, &fact);
                 change.dropped += u64::from(said == Said::NoRoom);
@@ -190,7 +190,7 @@ impl IdentifierFacts {
         if before.is_none() {
             change.group_ids.push((id.to_owned(), 1));
         }
-        for (name, json) in &event.traits {
+        for (name, json) in event.traits.iter() {
             let fact = TraitFact::new(json, event);
             match say(&mut held.traits, name, &fact) {
                 Said::Instead(old) => {

@@ -112,9 +112,9 @@ mod tests {
                 identifiers: vec![Identifier::new("user_id", "u")],
                 event: name.map(str::to_owned).filter(|_| kind == EventKind::Track),
                 name: name.map(str::to_owned).filter(|_| kind != EventKind::Track),
-                properties: map(json!({ "a": a, "b": { "c": c } })),
-                context: map(json!({ "a": of_context })),
-                traits: serde_json::Map::new(),
+                properties: map(json!({ "a": a, "b": { "c": c } })).into(),
+                context: map(json!({ "a": of_context })).into(),
+                traits: tributary_model::Object::default(),
                 body: bytes::Bytes::new(),
             }
         })

@@ -164,9 +164,9 @@ mod tests {
             message_id: MessageId(at as u128),
             timestamp: at,
             identifiers: vec![ada.clone()],
-            properties: json!({}).as_object().unwrap().clone(),
-            traits: serde_json::Map::new(),
-            context: serde_json::Map::new(),
+            properties: tributary_model::Object::default(),
+            traits: tributary_model::Object::default(),
+            context: tributary_model::Object::default(),
             body: bytes::Bytes::new(),
         };
         for at in [1_000, 2_000] {

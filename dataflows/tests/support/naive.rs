@@ -117,9 +117,12 @@ impl History {
             message_id: MessageId::of(message),
             timestamp: self.now - happening.back,
             identifiers,
-            properties: [("total".to_owned(), json!(happening.cents as f64 / 100.0))].into_iter().collect(),
-            traits: traits.into_iter().collect(),
-            context: serde_json::Map::new(),
+            properties: [("total".to_owned(), json!(happening.cents as f64 / 100.0))]
+                .into_iter()
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            traits: traits.into_iter().collect::<serde_json::Map<_, _>>().into(),
+            context: tributary_model::Object::default(),
             body: Bytes::new(),
         };
         if self.events.iter().all(|known| known.message_id != event.message_id) {

@@ -8,9 +8,9 @@ use super::problem::{Position, Problem, suggestion};
 use super::syntax::{Call, Step, step_text};
 use super::tree::Tree;
 use super::types::{Type, Typed};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use std::fmt;
-use tributary_model::Event;
+use tributary_model::{Event, Object};
 
 /// A column of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ pub(crate) enum Found<'e> {
 impl EventColumn {
     /// What an event has here.
     pub(crate) fn find<'e>(&'e self, event: &'e Event) -> Found<'e> {
-        let json = |object, steps| match find(object, steps) {
+        let json = |object: &'e Object, steps: &[String]| match object.at(steps) {
             None | Some(Json::Null) => Found::Nothing,
             Some(Json::String(text)) => Found::Text(text),
             Some(_) => Found::Other,
@@ -187,11 +187,6 @@ impl EventColumn {
     }
 }
 
-fn walk<'a>(object: &'a Map<String, Json>, steps: &[String]) -> Datum<'a> {
-    find(object, steps).map_or(Datum::Null, Datum::json)
-}
-
-fn find<'a>(object: &'a Map<String, Json>, steps: &[String]) -> Option<&'a Json> {
-    let (first, below) = steps.split_first()?;
-    below.iter().try_fold(object.get(first)?, |json, step| json.as_object()?.get(step))
+fn walk<'a>(object: &'a Object, steps: &[String]) -> Datum<'a> {
+    object.at(steps).map_or(Datum::Null, Datum::json)
 }

@@ -138,9 +138,9 @@ pub(super) fn event(name: &str, timestamp: Millis, properties: Json) -> Event {
         message_id: MessageId::of(&format!("{name} {timestamp} {properties}")),
         timestamp,
         identifiers: vec![Identifier::new("user_id", "ada")],
-        properties: properties.as_object().unwrap().clone(),
-        traits: serde_json::Map::new(),
-        context: json!({ "app": { "name": "shop" }, "ip": "127.0.0.1" }).as_object().unwrap().clone(),
+        properties: properties.as_object().unwrap().clone().into(),
+        traits: tributary_model::Object::default(),
+        context: json!({ "app": { "name": "shop" }, "ip": "127.0.0.1" }).as_object().unwrap().clone().into(),
         body: Bytes::new(),
     }
 }
