@@ -13,12 +13,13 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 CARGO_BUILD := cargo build --release --locked --bin tributary
 CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
+CARGO_BENCH_PEERS := cargo bench --locked --profile release --bench peers
 CARGO_BENCH_SEGMENTS := cargo bench --locked --profile release --bench segments
 CARGO_BENCH_STARTUP := cargo bench --locked --profile release --bench startup
 CARGO_BENCH_SOAK := cargo bench --locked --profile release --bench soak
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-identity bench-segments bench-startup bench-soak bench-matching check ci
+.PHONY: help demo test bench bench-peers bench-identity bench-segments bench-startup bench-soak bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -36,6 +37,11 @@ test: ## Runs all tests, those against a real Apache Kafka included; FILTER=kafk
 bench: ## Measures throughput, latency, memory and restart, beside a plain loop over hash maps
 	@.ci/install build kafka
 	@$(CARGO_BENCH)
+
+bench-peers: ## Measures the same job in Tributary, Kafka Streams and Flink, on the same Kafka; PEERS=flink,tributary some only
+	@.ci/install build peers
+	@benches/peers/run prepare
+	@$(CARGO_BENCH_PEERS)
 
 bench-identity: ## Measures identity resolution beside a plain union-find, and what hostile graphs do
 	@.ci/install build

@@ -16,27 +16,16 @@ pub(crate) enum System {
     Tributary,
     KafkaStreams,
     Flink,
-    Pathway,
 }
 
 impl System {
-    pub(crate) const ALL: [Self; 4] = [Self::Tributary, Self::KafkaStreams, Self::Flink, Self::Pathway];
+    pub(crate) const ALL: [Self; 3] = [Self::Tributary, Self::KafkaStreams, Self::Flink];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tributary => "Tributary",
             Self::KafkaStreams => "Kafka Streams",
             Self::Flink => "Flink",
-            Self::Pathway => "Pathway",
-        }
-    }
-
-    /// What its triggers are promised to be.
-    pub(crate) fn promise(self) -> &'static str {
-        match self {
-            // What its free edition offers.
-            Self::Pathway => "at-least-once",
-            _ => "exactly-once",
         }
     }
 
@@ -46,7 +35,6 @@ impl System {
             Self::Tributary => return ours::command(),
             Self::KafkaStreams => "kafka-streams",
             Self::Flink => "flink",
-            Self::Pathway => "pathway",
         };
         let mut command = Command::new("bash");
         command.arg(Path::new(HERE).join("run")).arg(peer);

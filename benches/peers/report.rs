@@ -34,8 +34,8 @@ pub(crate) fn print(run: &Run<'_>) {
 }
 
 fn compare(ours: &Measured, theirs: &Measured) {
-    let (name, promise) = (theirs.system.name(), theirs.system.promise());
-    println!("- {:.1} x {name} (events/s, {promise})", ours.rate / theirs.rate);
+    let name = theirs.system.name();
+    println!("- {:.1} x {name} (events/s, exactly-once)", ours.rate / theirs.rate);
     for (at, what) in ["at 10,000 events/s", "at half of its own rate"].iter().enumerate() {
         if let (Some(ours), Some(theirs)) = (&ours.latencies[at], &theirs.latencies[at]) {
             let ratio = ours.milliseconds(0.99) / theirs.milliseconds(0.99);

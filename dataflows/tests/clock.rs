@@ -6,7 +6,6 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use serde_json::json;
 use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
 use tributary_dataflows::segments::Program;
 use tributary_model::{Definitions, Event, EventKind, Identifier, MessageId, Millis, Segment};

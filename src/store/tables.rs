@@ -56,8 +56,9 @@ pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [Column
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         family.set_block_based_table_factory(&blocks);
         family.set_compression_type(DBCompressionType::Lz4);
-        // Small enough to stay near the processor: every write looks for its place in one.
-        family.set_write_buffer_size(8 << 20);
+        // Small enough to stay near the processor, since every write looks for its place in one; and all tables' go to disk
+        // when one is full.
+        family.set_write_buffer_size(24 << 20);
         family.set_max_write_buffer_number(4);
         family.set_level_zero_file_num_compaction_trigger(12);
         family.set_level_zero_slowdown_writes_trigger(40);
@@ -78,7 +79,8 @@ pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [Column
             family.set_compaction_filter("seen age", age(options.dedupe_horizon_ms, seen::stored_at));
         }
         if table == history::TABLE {
-            // Its blocks come compressed.
+            // Its blocks come compressed, and few: their place is soon found.
+            family.set_write_buffer_size(64 << 20);
             family.set_compression_type(DBCompressionType::None);
             family.set_compaction_filter("history age", age(options.history_retention_ms, history::latest_at));
         }

@@ -375,3 +375,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_nobody_looks_into_is_right_all_the_same() {
+    let with = |properties: &str| {
+        format!(r#"{{"type":"track","event":"Seen","userId":"u1","context":{{}},"properties":{{{properties}}}}}"#)
+    };
+    is_rejected(with(r#""half": "\ud800""#), "invalid_json");
+    is_rejected(with(r#""large": [1, 2E999]"#), "invalid_json");
+    is_rejected(with(&format!(r#""long": {}"#, "9".repeat(400))), "invalid_json");
+    // A name may be written with escapes, and a field may be found behind one that only holds its name.
+    let event =
+        process(with(r#""tot\u0061l": 7, "order": {"email": "Ada@Example.com"}, "text": "1e5 \"a\"""#)).unwrap();
+    assert_eq!(event.properties.field("total"), Some(&json!(7)));
+    assert_eq!(event.identifiers.len(), 2);
+    let event = process(with(r#""a": "total", "b": {"total": 1}"#)).unwrap();
+    assert_eq!((event.properties.field("total"), event.properties.len()), (None, 2));
+}

@@ -131,7 +131,6 @@ mod tests {
     use super::*;
     use crate::profile::{Change, IdentifierFacts, Plan};
     use crate::segments::Program;
-    use serde_json::json;
     use tributary_model::{ComputedTrait, Definitions, Event, EventKind, Identifier, MessageId, Segment};
 
     fn plan() -> Plan {

@@ -19,7 +19,7 @@ fn value_of(expression: &str) -> Json {
     let group = |name: &str, at, says: Json| {
         let mut call = event("", at, json!({}));
         (call.kind, call.event, call.group) = (EventKind::Group, None, Some(name.to_owned()));
-        call.traits = says.as_object().unwrap().clone();
+        call.traits = says.as_object().unwrap().clone().into();
         call
     };
     let order = |total| event("Order Completed", MARCH, json!({ "total": total }));
