@@ -37,6 +37,7 @@ impl StoreOutbox {
 
     fn settle(&self, message: &Message, status: &str, reason: Option<&str>, at: Millis) -> Result<(), StoreError> {
         let (destination, number) = (&message.destination, message.sequence);
+        let _held = self.0.hold_outbox();
         // Whoever was deleted while it was under way leaves no trace of it.
         if !self.0.view().is_to_send(destination, number)? {
             return Ok(());
@@ -58,6 +59,7 @@ impl StoreOutbox {
 
     fn settle_through(&self, destination: &str, sequence: u64, at: Millis) -> Result<(), StoreError> {
         loop {
+            let _held = self.0.hold_outbox();
             let mut messages = self.read(destination, None, SETTLE)?;
             let read = messages.len();
             messages.retain(|(number, _)| *number <= sequence);

@@ -167,6 +167,8 @@ impl Committer {
     }
 
     fn try_commit(&self, prepared: &Prepared, changes: &Changes) -> Result<Meta, StoreError> {
+        // Messages of whoever is deleted stay as they are seen here until they are gone.
+        let _held = (!prepared.deleted.is_empty()).then(|| self.store.hold_outbox());
         let view = self.store.view();
         let qualified = qualify(changes, &PriorView { view: &view, plan: &self.plan }, prepared.clock)?;
         let mut meta = self.meta.clone();

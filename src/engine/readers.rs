@@ -10,8 +10,9 @@ use tributary_model::Position;
 /// How often it is said that a stream still cannot be read.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
-/// How long one of several streams is waited for while none has anything.
-const TURN: Duration = Duration::from_millis(1);
+/// How long one of several streams is waited for while none has anything: at first, and at most after a while.
+const FIRST_TURN: Duration = Duration::from_millis(1);
+const LONGEST_TURN: Duration = Duration::from_millis(4);
 
 /// A stream and what reads it.
 struct Stream {
@@ -52,7 +53,7 @@ impl Readers {
         let deadline = Instant::now() + wait;
         // What is there is taken first, whoever has it: nobody waits for a stream beside it that has nothing.
         let (mut entries, mut failed) = (Vec::new(), false);
-        let mut pause = Duration::ZERO;
+        let (mut pause, mut turn) = (Duration::ZERO, FIRST_TURN);
         loop {
             for place in 0..self.0.len() {
                 let pause = if entries.is_empty() { pause } else { Duration::ZERO };
@@ -64,7 +65,8 @@ impl Readers {
                 return Ok((entries, failed && nothing));
             }
             // Several are waited for in turn.
-            pause = if self.0.len() > 1 { left.min(TURN) } else { left };
+            pause = if self.0.len() > 1 { left.min(turn) } else { left };
+            turn = (turn * 2).min(LONGEST_TURN);
         }
     }
 

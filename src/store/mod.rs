@@ -37,8 +37,8 @@ pub use rejected::Rejected;
 use rocksdb::{ColumnFamily, DB, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tributary_model::Millis;
 
@@ -67,6 +67,8 @@ pub struct Store {
     options: StoreOptions,
     /// Why nothing can be written any more, once that is so.
     failed: watch::Sender<Option<String>>,
+    /// Held by whoever looks at a message and then writes what became of it.
+    outbox: Mutex<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -136,7 +138,7 @@ impl Store {
             true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
             false => DB::open_cf_descriptors(&db_options, dir, families)?,
         };
-        let store = Self { db, tap: None, clock, options, failed: watch::Sender::new(None) };
+        let store = Self { db, tap: None, clock, options, failed: watch::Sender::new(None), outbox: Mutex::new(()) };
         if let Some(meta) = store.view().meta()? {
             store.clock.store(meta.clock, Ordering::Relaxed);
         }
@@ -171,6 +173,12 @@ impl Store {
             self.clock.store(clock, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Keeps others from noting what became of a message: between a look at the outbox and the write that follows from it,
+    /// else a message that is deleted in between would be there again.
+    pub fn hold_outbox(&self) -> MutexGuard<'_, ()> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why nothing can be written until the state is opened anew, once that is so, whoever has come upon it.
