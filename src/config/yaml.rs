@@ -4,11 +4,20 @@ use super::mistake::Mistakes;
 use super::node::{Key, Kind, Node};
 use super::source::{Location, Source};
 use saphyr::{LoadableYamlNode, MarkedYaml, Marker, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 use std::sync::Arc;
+
+/// Levels of lists and maps: definitions have about five.
+const DEEPEST: i32 = 100;
 
 /// The one document of a YAML text. A syntax error is noted and `None` returned; so is a key that stands twice, and
 /// an alias that would grow past the parser's bound of 100,000 nodes. An empty text is a null.
 pub(crate) fn parse(source: &Arc<Source>, mistakes: &Mistakes) -> Option<Node> {
+    if let Some(marker) = too_deep(source.text()) {
+        let message = format!("this is nested more than {DEEPEST} levels deep");
+        mistakes.add(&location(source, marker), "", message);
+        return None;
+    }
     let documents = match MarkedYaml::load_from_str(source.text()) {
         Ok(documents) => documents,
         Err(error) => {
@@ -29,6 +38,24 @@ pub(crate) fn parse(source: &Arc<Source>, mistakes: &Mistakes) -> Option<Node> {
         Some(document) => convert(document, source, mistakes),
         None => Some(Node { location: Location::new(source, 0), kind: Kind::Null }),
     }
+}
+
+/// Where a text goes deeper than it may. Reading takes some stack for each level.
+fn too_deep(text: &str) -> Option<Marker> {
+    let mut depth = 0;
+    for event in Parser::new_from_str(text) {
+        // What is no YAML is told by whoever reads it.
+        let Ok((event, span)) = event else { break };
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth -= 1,
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Some(span.start);
+        }
+    }
+    None
 }
 
 fn location(source: &Arc<Source>, marker: Marker) -> Location {
@@ -73,4 +100,19 @@ fn convert_key(yaml: &MarkedYaml<'_>, source: &Arc<Source>, mistakes: &Mistakes)
     }
     mistakes.add(&location, "", "a key is a text; put it in quotes");
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deeper_than_the_stack_is_refused() {
+        for deep in ["- ".repeat(100_000), "[".repeat(100_000), "a: ".repeat(100_000), "{a: ".repeat(100_000)] {
+            let mistakes = Mistakes::default();
+            let source = Source::file("t.yaml", deep);
+            assert!(parse(&source, &mistakes).is_none());
+        }
+        assert!(too_deep(&format!("{}1{}", "[".repeat(100), "]".repeat(100))).is_none());
+    }
 }
