@@ -1,10 +1,13 @@
 //! The real server in its own process, on a folder of its own.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+#[path = "process.rs"]
+#[allow(dead_code, reason = "the bench of peers counts more")]
+mod process;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tributary");
 /// For a start; past it something is broken.
@@ -41,7 +44,7 @@ impl Site {
 
     /// Bytes of everything that is kept.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        size_of(&self.folder.path().join("data"))
+        process::size_of(&self.folder.path().join("data"))
     }
 
     /// Starts the program and waits until it listens.
@@ -61,12 +64,6 @@ impl Site {
         std::thread::spawn(move || lines.for_each(drop));
         Server { child, base }
     }
-}
-
-/// Files that the server removes while they are counted count nothing.
-fn size_of(path: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(path) else { return std::fs::metadata(path).map_or(0, |file| file.len()) };
-    entries.flatten().map(|entry| size_of(&entry.path())).sum()
 }
 
 /// A running server; it is killed when this is dropped.
@@ -89,9 +86,7 @@ impl Server {
 
     /// The memory that the process holds, in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
+        process::memory(self.child.id())
     }
 
     /// The value of a metric without labels.

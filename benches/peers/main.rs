@@ -14,6 +14,7 @@ mod events;
 mod yardstick;
 mod input;
 mod topics;
+#[path = "../engine/process.rs"]
 mod process;
 mod peer;
 mod ours;
@@ -47,7 +48,7 @@ async fn main() -> ExitCode {
     let looped = count as f64 / took[0].as_secs_f64();
     let expected = yardstick::memberships(bodies.iter().map(Vec::as_slice), now);
     let bytes = bodies.iter().map(Vec::len).sum::<usize>() / count;
-    drop(bodies);
+    drop((bodies, input));
     eprintln!("plain loop: {looped:.0} events/s, {} profiles", answer.profiles);
 
     let broker = Broker::start();
@@ -57,7 +58,6 @@ async fn main() -> ExitCode {
             measured.push(measure::run(system, &broker, Input::generate(count, now), &expected).await);
         }
     }
-    drop(input);
     report::print(&report::Run { events: count, bytes, profiles: answer.profiles, looped, measured: &measured });
     ExitCode::SUCCESS
 }
