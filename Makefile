@@ -14,12 +14,16 @@ CARGO_BUILD := cargo build --release --locked --bin tributary
 CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
 CARGO_BENCH_PEERS := cargo bench --locked --profile release --bench peers
+CARGO_BENCH_QUERIES := cargo bench --locked --profile release --bench queries
+CARGO_BENCH_SCALING := cargo bench --locked --profile release --bench scaling
+CARGO_BENCH_INSTRUCTIONS := cargo bench --locked --profile release --bench instructions
 CARGO_BENCH_SEGMENTS := cargo bench --locked --profile release --bench segments
 CARGO_BENCH_STARTUP := cargo bench --locked --profile release --bench startup
 CARGO_BENCH_SOAK := cargo bench --locked --profile release --bench soak
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-peers bench-identity bench-segments bench-startup bench-soak bench-matching check ci
+.PHONY: help demo test bench bench-peers flamegraph bench-queries bench-scaling bench-instructions bench-identity \
+  bench-segments bench-startup bench-soak bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -38,10 +42,26 @@ bench: ## Measures throughput, latency, memory and restart, beside a plain loop 
 	@.ci/install build kafka
 	@$(CARGO_BENCH)
 
-bench-peers: ## Measures the same job in Tributary, Kafka Streams and Flink, on the same Kafka; PEERS=flink,tributary some only
-	@.ci/install build peers
+bench-peers: ## Measures the same job in Tributary and in its peers, on the same Kafka; PEERS=flink,tributary some only
+	@.ci/install build peers venv
 	@benches/peers/run prepare
 	@$(CARGO_BENCH_PEERS)
+
+flamegraph: ## Draws where Tributary spends its time at full rate on Kafka: benches/peers/flamegraph.svg
+	@.ci/install build peers perf
+	@PEERS=tributary FLAMEGRAPH=$(CURDIR)/benches/peers/flamegraph.svg $(CARGO_BENCH_PEERS)
+
+bench-queries: ## Measures how long profiles take to be read, 5,000 a second, during ingest at full rate
+	@.ci/install build
+	@$(CARGO_BENCH_QUERIES)
+
+bench-scaling: ## Draws what an event costs by workers, profiles, segments, properties and size of epochs; CURVES=profiles,epochs
+	@.ci/install build
+	@$(CARGO_BENCH_SCALING)
+
+bench-instructions: ## Counts the instructions of what every event goes through, against limits; CI does the same
+	@.ci/install build valgrind
+	@$(CARGO_BENCH_INSTRUCTIONS)
 
 bench-identity: ## Measures identity resolution beside a plain union-find, and what hostile graphs do
 	@.ci/install build

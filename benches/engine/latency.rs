@@ -1,9 +1,9 @@
 //! How long from an event to its trigger, at a given rate. The load is open: what is to be sent is sent at its time,
 //! however slow the answers to what came before, so a stall counts for every event that falls into it.
 
-use crate::events::{Batch, Events};
-use crate::load;
-use crate::server::Server;
+use crate::support::events::{Batch, Events};
+use crate::support::load;
+use crate::support::server::Server;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;

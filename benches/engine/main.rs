@@ -7,22 +7,20 @@
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-mod events;
-mod yardstick;
-mod server;
-mod load;
+#[path = "../support/mod.rs"]
+mod support;
 mod latency;
-mod kafka;
 
-use events::{CUSTOMERS, Events};
 use latency::{Latencies, Numbers, Receiver, percentile};
-use server::{Server, Site};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use support::broker::Broker;
+use support::events::{CUSTOMERS, Events};
+use support::server::{Server, Site};
+use support::{DEFINITIONS, load, yardstick};
 
 /// How long each rate is held while latencies are taken.
 const HOLD: Duration = Duration::from_secs(10);
-const DEFINITIONS: &str = include_str!("definitions.yaml");
 const SHARES: [f64; 3] = [0.1, 0.5, 0.9];
 /// Events that are sent again under new ids while latencies are taken.
 const POOL: usize = 20_000;
@@ -80,7 +78,7 @@ async fn main() -> ExitCode {
     let site = Site::new(&definitions);
     let (embedded, weight) = bench.embedded(&site).await;
     let mut measured = vec![embedded];
-    let broker = kafka::Broker::start();
+    let broker = Broker::find();
     if let Some(broker) = &broker {
         let topic = format!("tributary-bench-{now}");
         let site = Site::new(&definitions).on_kafka(&broker.bootstrap_servers, &topic);

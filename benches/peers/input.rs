@@ -3,7 +3,7 @@
 //! Made so that a system without recursive identity comes to the same answers: the first event of each device carries the
 //! user's id. And so that the clock does not change the answers while a run lasts: no event is near the edge of a window.
 
-use crate::events::{self, CUSTOMERS, Zipf};
+use crate::support::events::{self, CUSTOMERS, Zipf};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};

@@ -2,34 +2,38 @@
 //! Apache Kafka with the same events on the same processors; and a plain loop that keeps nothing.
 //!
 //! `PEERS=tributary,flink` measures some only, `BENCH_EVENTS` sets how many events the input topic has (a million if not
-//! set). Every system has to come to the memberships of the plain loop, or there are no figures.
+//! set), `FLAMEGRAPH=file.svg` draws where Tributary spends its time at full rate. Every system has to come to the memberships of the plain loop, or there are no figures.
 
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-#[path = "../engine/events.rs"]
-#[allow(dead_code, reason = "batches are sent by the other bench")]
-mod events;
-#[path = "../engine/yardstick.rs"]
-mod yardstick;
+#[path = "../support/mod.rs"]
+mod support;
 mod input;
 mod topics;
-#[path = "../engine/process.rs"]
-mod process;
 mod peer;
 mod ours;
-mod broker;
+mod kafka_alone;
 mod latency;
+mod flame;
 mod measure;
 mod report;
 
-use broker::Broker;
 use input::Input;
 use peer::System;
 use std::process::ExitCode;
+use support::broker::Broker;
+use support::yardstick;
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    if let [kafka_alone::WORD, bootstrap_servers, input, output] =
+        words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        kafka_alone::run(bootstrap_servers, input, output);
+        return ExitCode::SUCCESS;
+    }
     let count = std::env::var("BENCH_EVENTS").map_or(1_000_000, |text| text.parse().expect("BENCH_EVENTS is a number"));
     let wanted = std::env::var("PEERS").unwrap_or_default();
     let names: Vec<_> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
@@ -51,7 +55,7 @@ async fn main() -> ExitCode {
     drop((bodies, input));
     eprintln!("plain loop: {looped:.0} events/s, {} profiles", answer.profiles);
 
-    let broker = Broker::start();
+    let broker = Broker::start().expect("a broker can be started: its words are above");
     let mut measured = Vec::new();
     for system in System::ALL {
         if names.is_empty() || names.contains(&slug(&system).as_str()) {

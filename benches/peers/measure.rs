@@ -1,12 +1,14 @@
 //! One system, measured.
 
-use crate::broker::Broker;
+use crate::flame::Recording;
 use crate::input::{Input, Probe};
 use crate::latency::{self, Latencies};
 use crate::peer::{Place, Running, System};
-use crate::process;
+use crate::support::broker::Broker;
+use crate::support::process;
 use crate::topics::{self, Sender, Triggers};
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Of the events, those that warm up compilers and caches before the clock runs.
@@ -36,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) processor: f64,
     /// From the start after `kill -9` until a trigger came that tells the right number of orders.
     pub(crate) recovery: Duration,
+    /// Triggers that came twice.
+    pub(crate) doubled: usize,
 }
 
 /// Measures a system with topics and a folder of its own.
@@ -62,6 +66,8 @@ pub(crate) async fn run(
     let memory_empty = process::memory(running.pid());
     triggers.wait(&warm_marks, LONGEST).expect("the warm-up is through");
     // All at once, and all of it before anything counts as done: a system may read one partition long before another.
+    let flame = std::env::var_os("FLAMEGRAPH").filter(|_| system == System::Tributary);
+    let flame = flame.map(|to| Recording::start(running.pid(), Path::new(&to)));
     let from = triggers.at(Instant::now());
     input.pool()[warm..].iter().for_each(|record| sender.send(record));
     let last_marks = send_marks(&sender, &mut input);
@@ -70,10 +76,12 @@ pub(crate) async fn run(
     let rate = (events - warm) as f64 * 1e9 / (to - from) as f64;
     let written = [process::written(running.pid()), broker.written() - written_by_broker];
     let written = written.map(|bytes| bytes as f64 / events as f64);
+    flame.into_iter().for_each(Recording::draw);
     eprintln!("{name}: {rate:.0} events/s, {processor:.1} µs of processor time each");
 
-    let memberships = running.memberships(&place).await;
-    compare(name, &memberships, expected);
+    if system.does_the_job() {
+        compare(name, &running.memberships(&place).await, expected);
+    }
     let profiles = expected.len() as f64;
     let memory_a_profile = process::memory(running.pid()).saturating_sub(memory_empty) as f64 / profiles;
     let disk_a_profile = process::size_of(&place.state()) as f64 / profiles;
@@ -97,12 +105,24 @@ pub(crate) async fn run(
     let came = triggers.wait(&[probe], LONGEST).expect("the probe is answered after the kill");
     let recovery = Duration::from_nanos(came - triggers.at(started));
     let (_, orders) = triggers.came(probe).unwrap();
-    assert_eq!(orders, probe.orders, "{name}: orders of a customer after kill -9");
+    assert!(orders == probe.orders || !system.does_the_job(), "{name}: orders of a customer after kill -9");
     eprintln!("{name}: the first correct answer {recovery:?} after kill -9");
     running.kill();
-    assert_eq!(triggers.doubled(), 0, "{name}: triggers that came twice");
+    let doubled = triggers.doubled();
+    assert!(doubled == 0 || !system.is_exactly_once(), "{name}: {doubled} triggers came twice");
     triggers.end();
-    Measured { system, rate, latencies, peak_memory, memory_a_profile, disk_a_profile, written, processor, recovery }
+    Measured {
+        system,
+        rate,
+        latencies,
+        peak_memory,
+        memory_a_profile,
+        disk_a_profile,
+        written,
+        processor,
+        recovery,
+        doubled,
+    }
 }
 
 fn send_marks(sender: &Sender, input: &mut Input) -> Vec<Probe> {

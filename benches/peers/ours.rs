@@ -1,21 +1,18 @@
 //! Tributary among its peers: it reads the same topic, and its triggers go to the same output topic.
 
 use crate::peer::Place;
-use crate::yardstick::SEGMENTS;
+use crate::support::DEFINITIONS;
+use crate::support::yardstick::SEGMENTS;
 use std::collections::HashMap;
 use std::process::Command;
 use tributary_model::IdentifierId;
 
-const DEFINITIONS: &str = include_str!("../engine/definitions.yaml");
 /// The most that a page may have.
 const PAGE: usize = 1_000;
 
-pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_tributary"))
-}
-
-/// Writes settings and definitions into the place, and says so on the command line.
-pub(crate) fn configure(command: &mut Command, place: &Place) {
+/// Writes settings and definitions into the place; gives the command that serves them.
+pub(crate) fn command(place: &Place) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
     let Place { bootstrap_servers, input, output, .. } = place;
     let folder = place.folder();
     let (shared, _) = DEFINITIONS.split_once("destinations:").unwrap();
@@ -40,12 +37,13 @@ triggers:
     command.arg("serve").arg("--config").arg(folder.join("tributary.toml"));
     command.arg("--definitions").arg(folder.join("definitions"));
     command.env("TRIBUTARY_HTTP_ADDR", "127.0.0.1:0").env("TRIBUTARY_DATA_DIR", place.state());
+    command
 }
 
 /// Each customer's segments, asked of the API page by page.
 pub(crate) async fn memberships(base: &str) -> HashMap<String, u32> {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let users = (0..crate::events::CUSTOMERS).map(crate::events::user);
+    let users = (0..crate::support::events::CUSTOMERS).map(crate::support::events::user);
     // A customer goes by the best of its identifiers.
     let users: HashMap<String, String> =
         users.map(|user| (IdentifierId::of("user_id", &user).to_string(), user)).collect();

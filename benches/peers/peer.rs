@@ -1,7 +1,8 @@
 //! A system under test as a process: started, asked for its memberships, killed.
 
+use crate::kafka_alone;
 use crate::ours;
-use crate::process;
+use crate::support::process;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
@@ -13,31 +14,55 @@ const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
+    /// The floor: what it takes to read all and to pass on what fires.
+    KafkaAlone,
     Tributary,
     KafkaStreams,
     Flink,
+    Dbsp,
+    Pathway,
 }
 
 impl System {
-    pub(crate) const ALL: [Self; 3] = [Self::Tributary, Self::KafkaStreams, Self::Flink];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::KafkaAlone, Self::Tributary, Self::KafkaStreams, Self::Flink, Self::Dbsp, Self::Pathway];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::KafkaAlone => "Kafka alone",
             Self::Tributary => "Tributary",
             Self::KafkaStreams => "Kafka Streams",
             Self::Flink => "Flink",
+            Self::Dbsp => "dbsp",
+            Self::Pathway => "Pathway",
         }
     }
 
-    /// The command before its arguments: `benches/peers/run` has installed and compiled what it needs.
-    fn command(self) -> Command {
+    /// Whether it computes what is asked for.
+    pub(crate) fn does_the_job(self) -> bool {
+        self != Self::KafkaAlone
+    }
+
+    /// Whether each trigger comes once, also after a kill.
+    pub(crate) fn is_exactly_once(self) -> bool {
+        self != Self::Pathway
+    }
+
+    /// What starts it: `benches/peers/run` has installed and compiled what it needs.
+    fn command(self, place: &Place) -> Command {
         let peer = match self {
-            Self::Tributary => return ours::command(),
+            Self::KafkaAlone => return kafka_alone::command(place),
+            Self::Tributary => return ours::command(place),
             Self::KafkaStreams => "kafka-streams",
             Self::Flink => "flink",
+            Self::Dbsp => "dbsp",
+            Self::Pathway => "pathway",
         };
         let mut command = Command::new("bash");
         command.arg(Path::new(HERE).join("run")).arg(peer);
+        command.args(["--bootstrap-servers", &place.bootstrap_servers, "--input", &place.input]);
+        command.args(["--output", &place.output, "--group", &format!("{}-group", place.input)]);
+        command.arg("--state").arg(place.state());
         command
     }
 }
@@ -82,14 +107,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it, and waits until it says that it runs.
     pub(crate) fn start(system: System, place: &Place) -> Self {
-        let mut command = system.command();
-        if system == System::Tributary {
-            ours::configure(&mut command, place);
-        } else {
-            command.args(["--bootstrap-servers", &place.bootstrap_servers, "--input", &place.input]);
-            command.args(["--output", &place.output, "--group", &format!("{}-group", place.input)]);
-            command.arg("--state").arg(place.state());
-        }
+        let mut command = system.command(place);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let started = |line: &String| line == "started" || line.starts_with("listening on ");

@@ -8,74 +8,24 @@
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-#[path = "../engine/events.rs"]
-#[allow(dead_code, reason = "latencies are taken by the other bench")]
-mod events;
-#[path = "../engine/load.rs"]
-mod load;
-#[path = "../engine/server.rs"]
-#[allow(dead_code, reason = "Kafka and weight are measured by the other bench")]
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 mod prober;
 mod redefine;
 mod timers;
 
-use events::Events;
 use serde_json::{Value, json};
-use server::{Server, Site};
-use std::fmt::Write;
 use std::time::Duration;
+use support::conditions::{SHARED, definitions, own, shared};
+use support::events::Events;
+use support::load;
+use support::server::{Server, Site};
 
 const COUNTS: [usize; 3] = [10, 100, 1_000];
 /// Each is measured so often, and the best counts.
 const RUNS: usize = 2;
 /// A preview is asked so often.
 const PREVIEWS: usize = 5;
-
-const IDENTITY: &str = "identity:
-  namespaces:
-    user_id: { priority: 1 }
-    email: { priority: 2, normalise: email, from: [traits.email] }
-    anonymous_id: { priority: 9 }
-";
-/// Ten aggregates, which segments compare with numbers of their own.
-const SHARED: [&str; 10] = [
-    "count(*) FILTER (WHERE event = 'Order Completed')",
-    "sum(properties.total) FILTER (WHERE event = 'Order Completed')",
-    "max(properties.total) FILTER (WHERE event = 'Order Completed')",
-    "count(*) FILTER (WHERE event = 'Checkout Started')",
-    "sum(properties.value) FILTER (WHERE event = 'Checkout Started')",
-    "count(*) FILTER (WHERE event = 'Product Viewed')",
-    "count(*) FILTER (WHERE event = 'Product Added')",
-    "sum(properties.price * properties.quantity) FILTER (WHERE event = 'Product Added')",
-    "count(*) FILTER (WHERE type = 'page')",
-    "count(*) FILTER (WHERE event = 'Product Viewed' AND timestamp > now() - INTERVAL '30 days')",
-];
-
-/// Segments over the same ten aggregates.
-fn shared(count: usize) -> String {
-    let segment = |at: usize| format!("{} > {}", SHARED[at % SHARED.len()], 2 + at / SHARED.len());
-    definitions(count, segment)
-}
-
-/// Segments that each count something of their own.
-fn own(count: usize) -> String {
-    let segment = |at: usize| {
-        format!(
-            "count(*) FILTER (WHERE event = 'Product Viewed' AND properties.product_id = 'SKU-{}') >= 2",
-            1_000 + at
-        )
-    };
-    definitions(count, segment)
-}
-
-fn definitions(count: usize, segment: impl Fn(usize) -> String) -> String {
-    let mut yaml = format!("{IDENTITY}segments:\n");
-    for at in 0..count {
-        writeln!(yaml, "  s{at}: {{ where: \"{}\" }}", segment(at)).unwrap();
-    }
-    yaml
-}
 
 fn number(name: &str, otherwise: usize) -> usize {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))

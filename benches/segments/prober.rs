@@ -1,7 +1,7 @@
 //! How long one event takes to be seen while something else goes on: single events, one after the other.
 
-use crate::load;
-use crate::server::Server;
+use crate::support::load;
+use crate::support::server::Server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

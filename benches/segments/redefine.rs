@@ -1,7 +1,7 @@
 //! How long a segment that is defined while the server runs takes to be live, and what it does to events meanwhile.
 
 use crate::prober::{Prober, told};
-use crate::server::Server;
+use crate::support::server::Server;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,11 @@
 //! What customers cost of whom time alone will change something: while they wait, and when many are due at once.
 
-use crate::events::{Batch, Events};
-use crate::load;
+use crate::number;
 use crate::prober::{Prober, told};
-use crate::server::{Server, Site};
-use crate::{IDENTITY, number};
+use crate::support::conditions::IDENTITY;
+use crate::support::events::{Batch, Events};
+use crate::support::load;
+use crate::support::server::{Server, Site};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 

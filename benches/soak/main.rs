@@ -7,25 +7,19 @@
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-#[path = "../engine/events.rs"]
-#[allow(dead_code, reason = "probes are sent by the other bench")]
-mod events;
-#[path = "../engine/load.rs"]
-mod load;
-#[path = "../engine/server.rs"]
-#[allow(dead_code, reason = "Kafka and weight are measured by the other bench")]
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 
 use bytes::Bytes;
-use events::{Batch, Events};
-use server::{Server, Site};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use support::events::{Batch, Events};
+use support::server::{Server, Site};
+use support::{DEFINITIONS, load};
 use tokio::sync::Semaphore;
 use tributary_model::Position;
 
-const DEFINITIONS: &str = include_str!("../engine/definitions.yaml");
 /// Events by which the sustained rate is taken, once some others have warmed everything up.
 const WARM: usize = 400_000;
 const SUSTAINED: usize = 1_000_000;

@@ -7,18 +7,14 @@
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 
-#[path = "../engine/load.rs"]
-mod load;
-#[path = "../engine/server.rs"]
-#[allow(dead_code, reason = "Kafka is measured by the other bench")]
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 
 use serde_json::json;
-use server::{Server, Site};
 use std::time::{Duration, Instant};
+use support::server::{Server, Site};
+use support::{DEFINITIONS, load};
 
-/// The receiver of the probes does not matter here: none is sent.
-const DEFINITIONS: &str = include_str!("../engine/definitions.yaml");
 const SIZES: &str = "100000,1000000,3000000";
 /// Profiles whose events are made and committed at once.
 const PORTION: usize = 50_000;

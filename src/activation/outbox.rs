@@ -57,10 +57,16 @@ impl StoreOutbox {
         self.0.write(batch, false)
     }
 
-    fn settle_through(&self, destination: &str, sequence: u64, at: Millis) -> Result<(), StoreError> {
+    fn settle_through(
+        &self,
+        destination: &str,
+        after: Option<u64>,
+        sequence: u64,
+        at: Millis,
+    ) -> Result<(), StoreError> {
         loop {
             let _held = self.0.hold_outbox();
-            let mut messages = self.read(destination, None, SETTLE)?;
+            let mut messages = self.read(destination, after, SETTLE)?;
             let read = messages.len();
             messages.retain(|(number, _)| *number <= sequence);
             let mut batch = self.0.batch();
@@ -114,7 +120,13 @@ impl Outbox for StoreOutbox {
         self.settle(message, "dead", Some(reason), at).map_err(failed)
     }
 
-    fn delivered_through(&self, destination: &str, sequence: u64, at: Millis) -> Result<(), OutboxError> {
-        self.settle_through(destination, sequence, at).map_err(failed)
+    fn delivered_through(
+        &self,
+        destination: &str,
+        after: Option<u64>,
+        sequence: u64,
+        at: Millis,
+    ) -> Result<(), OutboxError> {
+        self.settle_through(destination, after, sequence, at).map_err(failed)
     }
 }

@@ -4,6 +4,7 @@
 //! count as taken over only at the end, and what a run before it left behind is dropped first.
 
 use super::past::each_event;
+use crate::store::facts::StoredFacts;
 use crate::store::{Batch, Meta, Store, StoreError};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::BTreeSet;
@@ -47,7 +48,7 @@ pub fn backfill(
         let before = facts.aggregates.len();
         facts.aggregates.retain(|(aggregate, _)| !is_new(*aggregate) && defined.binary_search(aggregate).is_ok());
         if before != facts.aggregates.len() {
-            batch.put_facts(id, &facts)?;
+            batch.put_facts(id, &StoredFacts::of(&facts)?)?;
         }
         write_if_large(store, &mut batch)
     })?;
@@ -98,7 +99,7 @@ fn observe(
             facts.timer = Some(next);
             batch.put_timer(next, *id)?;
         }
-        batch.put_facts(*id, &facts)?;
+        batch.put_facts(*id, &StoredFacts::of(&facts)?)?;
     }
     store.write(batch, false)
 }

@@ -1,5 +1,6 @@
 //! What travels from thread to thread: one epoch's input to the dataflow, and what is to be committed with it.
 
+use crate::store::facts::StoredFacts;
 use crate::store::statements::{Deleted, Made, Standing};
 use crate::store::{LinkFacts, Rejected};
 use differential_dataflow::difference::IsZero;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_dataflows::Tick;
 use tributary_dataflows::identity::{Ends, Evidence};
-use tributary_dataflows::profile::{Belongs, Change, Features, GroupTrait, IdentifierFacts, Plan};
+use tributary_dataflows::profile::{Belongs, Change, Features, GroupTrait, Plan};
 use tributary_model::{Epoch, Event, GroupId, IdentifierId, MessageId, Millis, Position};
 
 /// A valid event as it came.
@@ -62,9 +63,9 @@ impl Feed {
 #[derive(Clone, Debug)]
 pub enum FactsChange {
     /// All of them, as they are now.
-    Whole(Arc<IdentifierFacts>),
+    Whole(StoredFacts),
     /// What the epoch has added to facts that are many.
-    Added(IdentifierFacts),
+    Added(StoredFacts),
     /// Nothing any more: the identifier was deleted.
     Gone,
 }

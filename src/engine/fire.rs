@@ -8,10 +8,11 @@ use crate::activation::messages::message_id;
 use crate::store::outbox::StoredMessage;
 use crate::store::{Batch, Meta, Rejected, StoreError, View};
 use crate::telemetry;
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashMapExt};
+use std::cell::OnceCell;
 use std::sync::Arc;
 use tributary_dataflows::triggers::Changes;
-use tributary_model::{IdentifierId, ProfileId};
+use tributary_model::{IdentifierId, MessageId, Millis, ProfileId};
 
 /// Whom a trigger fires for, and why.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Outbox<'a> {
     prepared: &'a Prepared,
     changes: &'a Changes,
     profiles: HashMap<ProfileId, Arc<Profile>>,
+    /// The latest event of each identifier in the epoch, once somebody has asked.
+    latest: OnceCell<HashMap<IdentifierId, (Millis, MessageId)>>,
 }
 
 impl<'a> Outbox<'a> {
@@ -38,7 +41,7 @@ impl<'a> Outbox<'a> {
         prepared: &'a Prepared,
         changes: &'a Changes,
     ) -> Self {
-        Self { committer, view, prepared, changes, profiles: HashMap::new() }
+        Self { committer, view, prepared, changes, profiles: HashMap::new(), latest: OnceCell::new() }
     }
 
     /// Puts the message of a trigger into the batch, or what stands in its way among the rejected.
@@ -89,10 +92,18 @@ impl<'a> Outbox<'a> {
         if let Some((identifier, _)) = place.and_then(|place| events.get(place)) {
             return *identifier;
         }
-        let own: HashSet<_> = customer.identifiers.iter().map(|facts| facts.identifier.id()).collect();
-        let latest = events.iter().filter(|(identifier, _)| own.contains(identifier));
-        let latest = latest.max_by_key(|(_, event)| (event.timestamp, event.message_id));
-        latest.map_or(IdentifierId(customer.id.0), |(identifier, _)| *identifier)
+        // An epoch may have many events, and many messages.
+        let latest = self.latest.get_or_init(|| {
+            let mut latest = HashMap::new();
+            for (identifier, event) in events {
+                let at = (event.timestamp, event.message_id);
+                latest.entry(*identifier).and_modify(|held| *held = at.max(*held)).or_insert(at);
+            }
+            latest
+        });
+        let own = customer.identifiers.iter().map(|facts| facts.identifier.id());
+        let of_own = own.filter_map(|identifier| latest.get(&identifier).map(|at| (at, identifier)));
+        of_own.max().map_or(IdentifierId(customer.id.0), |(_, identifier)| identifier)
     }
 
     fn profile(&mut self, id: ProfileId) -> Result<Arc<Profile>, StoreError> {

@@ -10,9 +10,11 @@ use super::redefine::SHARE;
 use super::statements::MadeAt;
 use super::timers::Due;
 use super::touched::{ADDITIONS, AllTouched, FEW_VALUES, Held, Touched};
+use crate::store::facts::StoredFacts;
 use crate::store::{LinkFacts, Store, StoreError};
 use crate::telemetry;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tributary_dataflows::Tick;
 use tributary_dataflows::identity::{Ends, Evidence, Node, Rules, ends};
@@ -99,18 +101,18 @@ impl Intake {
         let horizon = prepared.clock.saturating_sub(self.options.dedupe_horizon_ms);
         let found = self.store.seen(&asked)?;
         let known = asked.into_iter().zip(found).filter(|(_, at)| at.is_some_and(|at| at >= horizon));
-        let mut known: HashSet<MessageId> = known.map(|(id, _)| id).chain(held).collect();
-        let mut fresh = Vec::with_capacity(events.len());
-        for arrived in events {
+        let known: HashSet<MessageId> = known.map(|(id, _)| id).chain(held).collect();
+        let mut events = events;
+        events.retain(|arrived| {
             let id = arrived.event.message_id;
-            if !known.insert(id) {
-                continue;
+            // What this epoch puts stays until it is committed: one that comes twice in it is found.
+            let is_new = !known.contains(&id) && self.seen.put(id, (), prepared.epoch, committed);
+            if is_new {
+                prepared.seen.push(id);
             }
-            self.seen.put(id, (), prepared.epoch, committed);
-            prepared.seen.push(id);
-            fresh.push(arrived);
-        }
-        Ok(fresh)
+            is_new
+        });
+        Ok(events)
     }
 
     /// Takes in an epoch's events, statements and due timers.
@@ -177,7 +179,7 @@ impl Intake {
         }
         self.state(statements, &gone, &mut touched, &mut feed, prepared)?;
         self.note_links(links, &mut feed, prepared, committed);
-        self.note_facts(touched, &mut feed, prepared, committed);
+        self.note_facts(touched, &mut feed, prepared, committed)?;
         self.note_events(events, ids, prepared);
         Ok(feed)
     }
@@ -213,19 +215,18 @@ impl Intake {
 
     /// Current facts of the identifiers that exist.
     fn load(&mut self, wanted: impl Iterator<Item = IdentifierId>) -> Result<AllTouched, StoreError> {
-        let mut touched = HashMap::new();
+        let mut touched = AllTouched::new();
         let mut missing = Vec::new();
         let mut asked = HashSet::new();
         for id in wanted {
-            if !asked.insert(id) {
-                continue;
-            }
+            let Entry::Vacant(room) = touched.entry(id) else { continue };
             match self.facts.take(&id) {
                 Some(Held { facts, additions_left }) => {
-                    let node = self.node(id, &facts);
-                    touched.insert(id, Touched::known(Arc::unwrap_or_clone(facts), additions_left, node));
+                    let node = node_of(&self.rules, id, &facts);
+                    room.insert(Touched::known(facts, additions_left, node));
                 }
-                None => missing.push(id),
+                None if asked.insert(id) => missing.push(id),
+                None => {}
             }
         }
         for (id, found) in missing.iter().zip(self.store.facts(&missing)?) {
@@ -282,7 +283,13 @@ impl Intake {
         }
     }
 
-    fn note_facts(&mut self, touched: AllTouched, feed: &mut Feed, prepared: &mut Prepared, committed: Epoch) {
+    fn note_facts(
+        &mut self,
+        touched: AllTouched,
+        feed: &mut Feed,
+        prepared: &mut Prepared,
+        committed: Epoch,
+    ) -> Result<(), StoreError> {
         for (id, mut touched) in touched {
             // An earlier timer still comes first and is set anew when it does: no timer is ever moved back.
             let next = touched.facts.next_expiry(&self.plan);
@@ -309,15 +316,15 @@ impl Intake {
             }
             feed.take_in(id, &mut change, &self.plan);
             prepared.take_groups_in(id, change);
-            let facts = Arc::new(facts);
             let (change, additions_left) = match added {
-                Some(added) => (FactsChange::Added(added), additions_left - 1),
-                None if facts.values() > FEW_VALUES => (FactsChange::Whole(facts.clone()), ADDITIONS),
-                None => (FactsChange::Whole(facts.clone()), 0),
+                Some(added) => (FactsChange::Added(StoredFacts::of(&added)?), additions_left - 1),
+                None if facts.values() > FEW_VALUES => (FactsChange::Whole(StoredFacts::of(&facts)?), ADDITIONS),
+                None => (FactsChange::Whole(StoredFacts::of(&facts)?), 0),
             };
             prepared.facts.insert(id, change);
             self.facts.put(id, Held { facts, additions_left }, prepared.epoch, committed);
         }
+        Ok(())
     }
 
     fn note_events(&self, events: Vec<Arrived>, ids: Vec<Vec<IdentifierId>>, prepared: &mut Prepared) {

@@ -117,7 +117,7 @@ impl Profile {
         let mut stored = Vec::new();
         for id in identifiers {
             match newer.get(id) {
-                Some(FactsChange::Whole(whole)) => facts.push(whole.clone()),
+                Some(FactsChange::Whole(whole)) => facts.push(Arc::new(whole.read()?)),
                 Some(FactsChange::Gone) => {}
                 Some(FactsChange::Added(_)) | None => stored.push(*id),
             }
@@ -125,7 +125,7 @@ impl Profile {
         for (id, found) in stored.iter().zip(view.facts(&stored)?) {
             let Some(mut found) = found else { continue };
             if let Some(FactsChange::Added(added)) = newer.get(id) {
-                found.merge(added.clone());
+                found.merge(added.read()?);
             }
             facts.push(Arc::new(found));
         }

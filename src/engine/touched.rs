@@ -2,7 +2,6 @@
 
 use foldhash::HashMap;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use tributary_dataflows::identity::Node;
 use tributary_dataflows::profile::plan::Observed;
 use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
@@ -15,7 +14,7 @@ pub(super) const ADDITIONS: u8 = 32;
 
 /// Facts in memory.
 pub(super) struct Held {
-    pub(super) facts: Arc<IdentifierFacts>,
+    pub(super) facts: IdentifierFacts,
     /// How many more additions may be written before all of them are.
     pub(super) additions_left: u8,
 }

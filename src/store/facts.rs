@@ -22,8 +22,30 @@ pub(super) fn merge(_key: &[u8], held: Option<&[u8]>, added: &rocksdb::MergeOper
     merged.inspect_err(|error| tracing::error!(%error, table = TABLE, "facts cannot be merged")).ok()
 }
 
-fn keys(identifiers: &[IdentifierId]) -> Vec<Vec<u8>> {
-    identifiers.iter().map(|id| id.to_bytes().to_vec()).collect()
+fn keys(identifiers: &[IdentifierId]) -> Vec<[u8; 16]> {
+    identifiers.iter().map(|id| id.to_bytes()).collect()
+}
+
+/// Facts as they are stored: who has made them works on with what these bytes were made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFacts(Vec<u8>);
+
+impl StoredFacts {
+    /// The stored form of facts.
+    ///
+    /// # Errors
+    /// If they cannot be encoded.
+    pub fn of(facts: &IdentifierFacts) -> Result<Self, StoreError> {
+        super::encode(TABLE, facts).map(Self)
+    }
+
+    /// The facts.
+    ///
+    /// # Errors
+    /// If the bytes are none.
+    pub fn read(&self) -> Result<IdentifierFacts, StoreError> {
+        super::decode(TABLE, &self.0)
+    }
 }
 
 impl Store {
@@ -76,17 +98,18 @@ impl Batch<'_> {
     /// Stores an identifier's facts.
     ///
     /// # Errors
-    /// If they cannot be encoded.
-    pub fn put_facts(&mut self, id: IdentifierId, facts: &IdentifierFacts) -> Result<(), StoreError> {
-        self.put(TABLE, &id.to_bytes(), facts)
+    /// If the table is missing.
+    pub fn put_facts(&mut self, id: IdentifierId, facts: &StoredFacts) -> Result<(), StoreError> {
+        self.batch.put_cf(self.store.family(TABLE)?, id.to_bytes(), &facts.0);
+        Ok(())
     }
 
     /// Adds to an identifier's stored facts what other events say of it.
     ///
     /// # Errors
-    /// If it cannot be encoded.
-    pub fn merge_facts(&mut self, id: IdentifierId, added: &IdentifierFacts) -> Result<(), StoreError> {
-        self.batch.merge_cf(self.store.family(TABLE)?, id.to_bytes(), super::encode(TABLE, added)?);
+    /// If the table is missing.
+    pub fn merge_facts(&mut self, id: IdentifierId, added: &StoredFacts) -> Result<(), StoreError> {
+        self.batch.merge_cf(self.store.family(TABLE)?, id.to_bytes(), &added.0);
         Ok(())
     }
 

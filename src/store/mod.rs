@@ -216,7 +216,7 @@ impl Store {
     pub fn get_many<T: DeserializeOwned>(
         &self,
         table: &'static str,
-        keys: &[Vec<u8>],
+        keys: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Option<T>>, StoreError> {
         let found = self.db.batched_multi_get_cf(self.family(table)?, keys.iter(), false);
         found.into_iter().map(|value| value?.map(|bytes| decode(table, &bytes)).transpose()).collect()
@@ -310,7 +310,7 @@ impl View<'_> {
     fn get_many<T: DeserializeOwned>(
         &self,
         table: &'static str,
-        keys: &[Vec<u8>],
+        keys: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Option<T>>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_snapshot(&self.snapshot);

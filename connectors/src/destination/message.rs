@@ -85,11 +85,18 @@ pub trait Outbox: Send + Sync + 'static {
     /// If it cannot be written.
     fn dead(&self, message: &Message, reason: &str, at: Millis) -> Result<(), OutboxError>;
 
-    /// All messages to a destination up to a sequence are there.
+    /// All messages to a destination with sequences above `after`, up to a sequence, are there. Those up to `after` are
+    /// settled, and are not looked for.
     ///
     /// # Errors
     /// If it cannot be written.
-    fn delivered_through(&self, destination: &str, sequence: u64, at: Millis) -> Result<(), OutboxError>;
+    fn delivered_through(
+        &self,
+        destination: &str,
+        after: Option<u64>,
+        sequence: u64,
+        at: Millis,
+    ) -> Result<(), OutboxError>;
 }
 
 /// Learns what happens, for metrics.

@@ -44,7 +44,7 @@ impl Outbox for Memory {
         self.settled.notify_one();
         Ok(())
     }
-    fn delivered_through(&self, _destination: &str, _sequence: u64, _at: Millis) -> Result<(), OutboxError> {
+    fn delivered_through(&self, _: &str, _: Option<u64>, _: u64, _: Millis) -> Result<(), OutboxError> {
         Ok(())
     }
 }

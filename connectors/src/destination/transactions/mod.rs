@@ -55,6 +55,8 @@ pub struct Carrier<'a> {
     clock: fn() -> Millis,
     /// Bytes of bodies in one transaction at most, unless it is one message alone; fewer once the topic has refused as many.
     most_bytes: usize,
+    /// All up to here is settled: what the outbox has had there need not be passed over each time.
+    after: Option<u64>,
 }
 
 impl std::fmt::Debug for Carrier<'_> {
@@ -73,14 +75,15 @@ impl<'a> Carrier<'a> {
         observer: &'a dyn Observer,
         clock: fn() -> Millis,
     ) -> Self {
-        Self { destination, outbox, next_at_start, observer, clock, most_bytes: usize::MAX }
+        Self { destination, outbox, next_at_start, observer, clock, most_bytes: usize::MAX, after: None }
     }
 
     /// Takes out of the outbox what an earlier run has sent.
     ///
     /// # Errors
     /// Those of the topic and of the outbox.
-    pub fn settle<T: Topic>(&self, topic: &T) -> Result<(), T::Error> {
+    pub fn settle<T: Topic>(&mut self, topic: &T) -> Result<(), T::Error> {
+        self.after = None;
         let Some(Progress { last, id }) = topic.progress()? else { return Ok(()) };
         let waiting = self.outbox.pending(self.destination, last.checked_sub(1), 1)?;
         let is_ours = match waiting.first().filter(|message| message.sequence == last) {
@@ -89,7 +92,8 @@ impl<'a> Carrier<'a> {
             None => last < self.next_at_start,
         };
         if is_ours {
-            self.outbox.delivered_through(self.destination, last, (self.clock)())?;
+            self.outbox.delivered_through(self.destination, None, last, (self.clock)())?;
+            self.after = Some(last);
         } else {
             tracing::warn!(
                 destination = self.destination,
@@ -105,7 +109,7 @@ impl<'a> Carrier<'a> {
     /// Those of the topic and of the outbox. What is too large for the topic is sent in ever fewer messages at once; one that
     /// is too large alone goes to the dead letters.
     pub fn carry<T: Topic>(&mut self, topic: &T) -> Result<usize, T::Error> {
-        let mut messages = self.outbox.pending(self.destination, None, BATCH)?;
+        let mut messages = self.outbox.pending(self.destination, self.after, BATCH)?;
         let mut bytes = 0usize;
         let fits = |message: &&Message| {
             bytes = bytes.saturating_add(message.body.len());
@@ -121,7 +125,8 @@ impl<'a> Carrier<'a> {
         match published {
             Ok(()) => {
                 crash::at(Place::TransactionCommitted);
-                self.outbox.delivered_through(self.destination, last.sequence, now)?;
+                self.outbox.delivered_through(self.destination, self.after, last.sequence, now)?;
+                self.after = Some(last.sequence);
                 messages.iter().for_each(|message| self.note(message, "delivered", now));
             }
             Err(error) => {

@@ -48,7 +48,7 @@ impl Outbox for Waiting {
         self.messages.lock().unwrap().retain(|waiting| waiting.sequence != message.sequence);
         Ok(())
     }
-    fn delivered_through(&self, _: &str, sequence: u64, _: Millis) -> Result<(), OutboxError> {
+    fn delivered_through(&self, _: &str, _: Option<u64>, sequence: u64, _: Millis) -> Result<(), OutboxError> {
         self.messages.lock().unwrap().retain(|waiting| waiting.sequence > sequence);
         Ok(())
     }

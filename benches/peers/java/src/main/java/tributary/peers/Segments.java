@@ -1,6 +1,6 @@
 package tributary.peers;
 
-/** The twenty segments, in the order of `benches/engine/definitions.yaml`. */
+/** The twenty segments, in the order of `benches/support/definitions.yaml`. */
 final class Segments {
     private Segments() {}
 

@@ -64,22 +64,32 @@ impl Events {
 
     /// Bodies of `/v1/batch` with all of them, each with the number of its events.
     pub(crate) fn batches(&self) -> Vec<(Vec<u8>, usize)> {
-        let mut batches = Vec::new();
-        let mut batch = Batch::new();
-        for event in &self.0 {
-            if batch.events == BATCH_EVENTS || batch.bytes.len() + event.len() + 3 > BATCH_BYTES {
-                batches.push(std::mem::replace(&mut batch, Batch::new()).close());
-            }
-            batch.push(event);
-        }
-        batches.push(batch.close());
-        batches
+        batches(self.0.iter().map(Vec::as_slice))
+    }
+
+    /// The same of so many of them (they are gone through again and again), under new message ids from `first` on.
+    pub(crate) fn renumbered_batches(&self, first: usize, count: usize) -> Vec<(Vec<u8>, usize)> {
+        batches((first..first + count).map(|number| self.renumbered(number, number)))
     }
 
     /// A copy of one of them (they are gone through again and again), under a new message id.
     pub(crate) fn renumbered(&self, which: usize, number: usize) -> Vec<u8> {
         renumbered(&self.0[which % self.0.len()], number)
     }
+}
+
+pub(crate) fn batches<B: AsRef<[u8]>>(events: impl Iterator<Item = B>) -> Vec<(Vec<u8>, usize)> {
+    let mut batches = Vec::new();
+    let mut batch = Batch::new();
+    for event in events {
+        let event = event.as_ref();
+        if batch.events == BATCH_EVENTS || batch.bytes.len() + event.len() + 3 > BATCH_BYTES {
+            batches.push(std::mem::replace(&mut batch, Batch::new()).close());
+        }
+        batch.push(event);
+    }
+    batches.push(batch.close());
+    batches
 }
 
 /// The body of a batch as it grows.

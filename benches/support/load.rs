@@ -1,6 +1,6 @@
 //! As fast as it goes: batches over a few connections, until all of it is committed.
 
-use crate::server::Server;
+use super::server::Server;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

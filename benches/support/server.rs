@@ -1,13 +1,10 @@
 //! The real server in its own process, on a folder of its own.
 
+use super::process;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-#[path = "process.rs"]
-#[allow(dead_code, reason = "the bench of peers counts more")]
-mod process;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tributary");
 /// For a start; past it something is broken.
@@ -30,6 +27,14 @@ impl Site {
         let data = folder.path().join("data").display().to_string();
         let variables = vec![("TRIBUTARY_HTTP_ADDR", "127.0.0.1:0".to_owned()), ("TRIBUTARY_DATA_DIR", data)];
         Self { folder, variables }
+    }
+
+    /// Has other settings beside those.
+    pub(crate) fn with_settings(self, toml: &str) -> Self {
+        let path = self.folder.path().join("tributary.toml");
+        let settings = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{settings}{toml}\n")).unwrap();
+        self
     }
 
     /// Has the log in a Kafka topic.
@@ -87,6 +92,11 @@ impl Server {
     /// The memory that the process holds, in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         process::memory(self.child.id())
+    }
+
+    /// Processor time that the process has used, of all its threads.
+    pub(crate) fn processor_time(&self) -> Duration {
+        process::processor_time(self.child.id())
     }
 
     /// The value of a metric without labels.
