@@ -11,8 +11,11 @@ const MINUTE: i64 = 60_000;
 /// Message numbers of different makers do not meet.
 const OF_PROFILES: usize = 1_000_000_000;
 
-/// Batches, each with the number of its events.
-pub(crate) struct Input(Vec<(Vec<u8>, usize)>);
+/// Bodies of requests, each with the number of its events.
+pub(crate) type Batches = Vec<(Vec<u8>, usize)>;
+
+/// All that is sent for a point of a curve.
+pub(crate) struct Input(Batches);
 
 impl Input {
     pub(crate) fn of(events: Events) -> Self {
@@ -23,12 +26,12 @@ impl Input {
         Self(events::batches(events))
     }
 
-    pub(crate) fn all(self) -> Vec<(Vec<u8>, usize)> {
+    pub(crate) fn all(self) -> Batches {
         self.0
     }
 
     /// A seventh, the rest, and how many events are in the rest.
-    pub(crate) fn split(self) -> (Vec<(Vec<u8>, usize)>, Vec<(Vec<u8>, usize)>, usize) {
+    pub(crate) fn split(self) -> (Batches, Batches, usize) {
         let mut warm = self.0;
         let rest = warm.split_off(warm.len() / 7);
         let count = rest.iter().map(|(_, events)| events).sum();
