@@ -48,7 +48,7 @@ bench-peers: ## Measures the same job in Tributary and in its peers, on the same
 	@$(CARGO_BENCH_PEERS)
 
 flamegraph: ## Draws where Tributary spends its time at full rate on Kafka: benches/peers/flamegraph.svg
-	@.ci/install build peers perf
+	@.ci/install build kafka perf
 	@PEERS=tributary FLAMEGRAPH=$(CURDIR)/benches/peers/flamegraph.svg $(CARGO_BENCH_PEERS)
 
 bench-queries: ## Measures how long profiles take to be read, 5,000 a second, during ingest at full rate

@@ -67,12 +67,6 @@ pub(crate) struct Latencies {
     pub(crate) lost: usize,
 }
 
-/// The value that so much of all is at most.
-pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    let place = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(place.saturating_sub(1)).copied().unwrap_or_default()
-}
-
 /// Counters that go on from one rate to the next: no message id and no probe comes twice.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {

@@ -11,13 +11,13 @@
 mod support;
 mod latency;
 
-use latency::{Latencies, Numbers, Receiver, percentile};
+use latency::{Latencies, Numbers, Receiver};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use support::broker::Broker;
 use support::events::{CUSTOMERS, Events};
 use support::server::{Server, Site};
-use support::{DEFINITIONS, load, yardstick};
+use support::{DEFINITIONS, load, percentile, yardstick};
 
 /// How long each rate is held while latencies are taken.
 const HOLD: Duration = Duration::from_secs(10);
@@ -115,7 +115,7 @@ impl Bench {
         let measured = self.measure("embedded log", &server).await;
 
         eprintln!("filling up to {CUSTOMERS} customers");
-        let everybody = Events::everybody(self.numbers.message, CUSTOMERS, self.now);
+        let everybody = Events::everybody(self.numbers.message, 0..CUSTOMERS, self.now);
         self.numbers.message += CUSTOMERS;
         load::run(&self.client, &server, everybody.batches()).await;
         let profiles = server.metric(&self.client, "tributary_profiles").await;

@@ -1,7 +1,7 @@
 //! The engine on one thread, its state in memory: nothing happens but what is to be counted.
 
-use crate::support::DEFINITIONS;
 use crate::support::events::{Events, user};
+use crate::support::quiet_definitions;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tributary::activation::Messages;
@@ -32,7 +32,7 @@ impl Shop {
         let folder = tempfile::TempDir::new().unwrap();
         let path = |inside: &str| folder.path().join(inside);
         std::fs::create_dir(path("definitions")).unwrap();
-        std::fs::write(path("definitions/bench.yaml"), DEFINITIONS.replace("RECEIVER", "http://127.0.0.1:9")).unwrap();
+        std::fs::write(path("definitions/bench.yaml"), quiet_definitions()).unwrap();
         std::fs::write(path("tributary.toml"), "").unwrap();
         let paths = Paths { config: Some(path("tributary.toml")), definitions: Some(path("definitions")) };
         let loaded = load(&paths, &Variables::default()).unwrap_or_else(|mistakes| panic!("{mistakes:?}")).loaded;

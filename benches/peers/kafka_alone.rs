@@ -2,9 +2,8 @@
 //! that fire, and commits them with the place up to which it has read, in one transaction. It parses nothing else, computes
 //! nothing and keeps nothing: what it takes is what Kafka takes, here.
 
-use crate::input::PARTITIONS;
 use crate::peer::Place;
-use rdkafka::ClientConfig;
+use crate::topics;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -28,17 +27,17 @@ pub(crate) fn command(place: &Place) -> Command {
 
 /// Runs until it is killed.
 pub(crate) fn run(bootstrap_servers: &str, input: &str, output: &str) {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("group.id", format!("{input}-group"));
-    config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest").set("fetch.wait.max.ms", "10");
+    let mut config = topics::config(bootstrap_servers);
+    config
+        .set("group.id", format!("{input}-group"))
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "10");
     let consumer: BaseConsumer = config.create().unwrap();
-    let mut all = TopicPartitionList::new();
     // No group to be joined, whose last member may have been killed: each goes on where the last transaction ended.
-    (0..PARTITIONS).for_each(|partition| all.add_partition_offset(input, partition, Offset::Stored).unwrap());
-    consumer.assign(&all).unwrap();
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("transactional.id", format!("{input}-passes-on"));
-    config.set("linger.ms", "0").set("retry.backoff.ms", "5");
+    consumer.assign(&topics::partitions(input, Offset::Stored)).unwrap();
+    let mut config = topics::config(bootstrap_servers);
+    config.set("transactional.id", format!("{input}-passes-on")).set("linger.ms", "0").set("retry.backoff.ms", "5");
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
     producer.init_transactions(WAIT).unwrap();
     println!("started");

@@ -2,6 +2,7 @@
 //! answers to earlier ones, and its trigger is counted from then on, so that a stall counts for all that fall into it.
 
 use crate::input::{Input, Probe};
+use crate::support::percentile;
 use crate::topics::{Sender, Triggers};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,7 @@ pub(crate) struct Latencies {
 impl Latencies {
     /// The time that so much of all is at most, in milliseconds.
     pub(crate) fn milliseconds(&self, share: f64) -> f64 {
-        let place = (share * self.times.len() as f64).ceil() as usize;
-        self.times.get(place.saturating_sub(1)).map_or(f64::NAN, Duration::as_secs_f64) * 1e3
+        percentile(&self.times, share).as_secs_f64() * 1e3
     }
 }
 

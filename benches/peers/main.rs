@@ -2,7 +2,8 @@
 //! Apache Kafka with the same events on the same processors; and a plain loop that keeps nothing.
 //!
 //! `PEERS=tributary,flink` measures some only, `BENCH_EVENTS` sets how many events the input topic has (a million if not
-//! set), `FLAMEGRAPH=file.svg` draws where Tributary spends its time at full rate. Every system has to come to the memberships of the plain loop, or there are no figures.
+//! set), `FLAMEGRAPH=file.svg` draws where Tributary spends its time at full rate. Every system has to come to the memberships
+//! of the plain loop, or there are no figures.
 
 // A bench may fail loudly, and prints its numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]

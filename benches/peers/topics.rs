@@ -18,10 +18,18 @@ const REQUEST: Duration = Duration::from_secs(60);
 /// More probes than any run sends.
 const MOST_PROBES: usize = 1_000_000;
 
-fn config(bootstrap_servers: &str) -> ClientConfig {
+/// What a client of the broker is made from.
+pub(crate) fn config(bootstrap_servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap_servers);
     config
+}
+
+/// All partitions of a topic, to be read from there on.
+pub(crate) fn partitions(topic: &str, from: Offset) -> TopicPartitionList {
+    let mut all = TopicPartitionList::new();
+    (0..PARTITIONS).for_each(|partition| all.add_partition_offset(topic, partition, from).unwrap());
+    all
 }
 
 /// Creates topics of [`PARTITIONS`] partitions.
@@ -96,9 +104,7 @@ impl Triggers {
         config.set("group.id", "bench-triggers").set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "10");
         let consumer: BaseConsumer = config.create().unwrap();
-        let mut all = TopicPartitionList::new();
-        (0..PARTITIONS).for_each(|partition| all.add_partition_offset(topic, partition, Offset::Beginning).unwrap());
-        consumer.assign(&all).unwrap();
+        consumer.assign(&partitions(topic, Offset::Beginning)).unwrap();
         let seen = triggers.clone();
         std::thread::spawn(move || {
             while !seen.ended.load(Ordering::Relaxed) {

@@ -14,23 +14,25 @@ mod readers;
 use std::time::{Duration, Instant};
 use support::events::{CUSTOMERS, Events};
 use support::server::{Server, Site};
-use support::{DEFINITIONS, load};
+use support::{load, percentile, quiet_definitions};
 
 /// Requests a second.
 const RATE: f64 = 5_000.0;
 const HOLD: Duration = Duration::from_secs(15);
-/// Events that are sent while profiles are read, again and again under new ids.
-const PORTION: usize = 200_000;
+/// Events that are sent while profiles are read, again and again under new ids; so many at once.
+const POOL: usize = 200_000;
+const PORTION: usize = 50_000;
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
     let now = jiff::Timestamp::now().as_millisecond();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-    let site = Site::new(&DEFINITIONS.replace("RECEIVER", "http://127.0.0.1:9"));
+    let site = Site::new(&quiet_definitions());
     let server = site.start();
     server.ready(&client).await;
-    load::run(&client, &server, Events::everybody(0, CUSTOMERS, now).batches()).await;
-    let events = Events::generate(PORTION, now);
+    load::run(&client, &server, Events::everybody(0, 0..CUSTOMERS, now).batches()).await;
+    let events = Events::generate(POOL, now);
+    let mut sent = CUSTOMERS;
 
     let read = || {
         let base = server.base.clone();
@@ -38,29 +40,25 @@ async fn main() {
     };
     let idle = read().await.unwrap();
     let reading = read();
-    let rate = ingest(&client, &server, &events, Instant::now() + HOLD).await;
+    let rate = ingest(&client, &server, &events, &mut sent).await;
     let busy = reading.await.unwrap();
-    let alone = ingest(&client, &server, &events, Instant::now() + HOLD).await;
+    let alone = ingest(&client, &server, &events, &mut sent).await;
 
     println!("\nGET /v1/profiles/user_id:…, {RATE:.0} requests/s of {CUSTOMERS} customers, ms from when each was due");
     println!("                                p50      p99    p99.9      max");
     for (name, times) in [("no events meanwhile", &idle), ("events as fast as it goes", &busy)] {
-        let ms = |share: f64| readers::percentile(times, share).as_secs_f64() * 1e3;
+        let ms = |share: f64| percentile(times, share).as_secs_f64() * 1e3;
         println!("  {name:<26} {:>7.2} {:>8.2} {:>8.2} {:>8.2}", ms(0.5), ms(0.99), ms(0.999), ms(1.0));
     }
     println!("events/s meanwhile: {rate:.0}, {:.2} of those without any queries", rate / alone);
 }
 
-/// Sends events, as fast as they are taken, until then; gives the events/s that were committed.
-async fn ingest(client: &reqwest::Client, server: &Server, events: &Events, until: Instant) -> f64 {
-    static SENT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(CUSTOMERS);
-    let started = Instant::now();
-    let mut count = 0;
-    while Instant::now() < until {
-        let first = SENT.fetch_add(PORTION / 4, std::sync::atomic::Ordering::Relaxed);
-        let batches = events.renumbered_batches(first, PORTION / 4);
-        load::run(client, server, batches).await;
-        count += PORTION / 4;
+/// Sends events, as fast as they are taken, as long as profiles are read; gives the events/s that were committed.
+async fn ingest(client: &reqwest::Client, server: &Server, events: &Events, sent: &mut usize) -> f64 {
+    let (started, before) = (Instant::now(), *sent);
+    while started.elapsed() < HOLD {
+        load::run(client, server, events.renumbered_batches(*sent, PORTION)).await;
+        *sent += PORTION;
     }
-    count as f64 / started.elapsed().as_secs_f64()
+    (*sent - before) as f64 / started.elapsed().as_secs_f64()
 }

@@ -9,12 +9,6 @@ use std::time::{Duration, Instant};
 const CONNECTIONS: usize = 32;
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The value that so much of all is at most.
-pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    let place = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(place.saturating_sub(1)).copied().unwrap_or_default()
-}
-
 /// Reads profiles at a rate for so long; gives what each took from when it was due, sorted.
 pub(crate) fn run(base: &str, rate: f64, lasting: Duration) -> Vec<Duration> {
     let address = base.trim_start_matches("http://");

@@ -12,18 +12,23 @@ mod support;
 mod input;
 mod plot;
 
-use input::{Input, profiles, properties};
+use input::views;
 use plot::Curve;
 use std::time::Duration;
 use support::conditions::{own, shared};
-use support::events::{CUSTOMERS, Events};
+use support::events::{self, CUSTOMERS, Events};
 use support::server::{Server, Site};
-use support::{DEFINITIONS, load};
+use support::{load, quiet_definitions};
 
 /// Events of one point of a curve, where it takes no fewer.
 const EVENTS: usize = 300_000;
 /// Events that are sent before, for caches to fill.
 const WARM: usize = 50_000;
+/// Where the numbers of the messages begin by which profiles come to be.
+const OF_PROFILES: usize = 1_000_000_000;
+
+/// Bodies of requests, each with the number of its events.
+type Batches = Vec<(Vec<u8>, usize)>;
 
 /// What was measured for one number of something.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +78,8 @@ impl Bench {
     async fn workers(&self) -> Vec<Point> {
         let mut points = Vec::new();
         for workers in [1, 2] {
-            let settings = format!("[engine]\nworkers = {workers}");
-            let server = self.start(Site::new(&definitions()).with_settings(&settings)).await;
-            points.push(self.point(workers, &server, Input::of(Events::generate(WARM + EVENTS, self.now))).await);
+            let site = Site::new(&quiet_definitions()).with_settings(&format!("[engine]\nworkers = {workers}"));
+            points.push(self.measure(workers, &site, self.visits(WARM + EVENTS)).await);
         }
         points
     }
@@ -83,13 +87,15 @@ impl Bench {
     async fn profiles(&self) -> Vec<Point> {
         let mut points = Vec::new();
         for size in [10_000, 100_000, 1_000_000, 3_000_000] {
-            let server = self.start(Site::new(&definitions())).await;
+            let site = Site::new(&quiet_definitions());
+            let server = self.start(&site).await;
             for first in (0..size).step_by(CUSTOMERS) {
                 let some = first..size.min(first + CUSTOMERS);
-                load::run(&self.client, &server, Input::new(profiles(some, self.now)).all()).await;
+                load::run(&self.client, &server, Events::everybody(OF_PROFILES, some, self.now).batches()).await;
             }
             assert_eq!(server.metric(&self.client, "tributary_profiles").await, size as f64, "profiles");
-            points.push(self.point(size, &server, Input::new(input::visits(size, WARM + EVENTS, self.now))).await);
+            let visits = Events::of(size, WARM + EVENTS, self.now).batches();
+            points.push(self.point(size, &server, visits).await);
         }
         points
     }
@@ -97,8 +103,7 @@ impl Bench {
     async fn definitions(&self, definitions: fn(usize) -> String) -> Vec<Point> {
         let mut points = Vec::new();
         for count in [10, 100, 1_000] {
-            let server = self.start(Site::new(&definitions(count))).await;
-            points.push(self.point(count, &server, Input::of(Events::generate(WARM + EVENTS, self.now))).await);
+            points.push(self.measure(count, &Site::new(&definitions(count)), self.visits(WARM + EVENTS)).await);
         }
         points
     }
@@ -106,9 +111,8 @@ impl Bench {
     async fn properties(&self) -> Vec<Point> {
         let mut points = Vec::new();
         for count in [1, 10, 100] {
-            let server = self.start(Site::new(&definitions())).await;
-            let events = properties(count, (WARM + EVENTS) / 2, self.now);
-            points.push(self.point(count, &server, Input::new(events)).await);
+            let views = events::batches(views(count, (WARM + EVENTS) / 2, self.now));
+            points.push(self.measure(count, &Site::new(&quiet_definitions()), views).await);
         }
         points
     }
@@ -116,51 +120,41 @@ impl Bench {
     async fn epochs(&self) -> Vec<Point> {
         let mut points = Vec::new();
         for most in [1, 10, 100, 1_000, 10_000, 100_000] {
-            let settings = format!("[engine]\nepoch_records = {most}");
-            let server = self.start(Site::new(&definitions()).with_settings(&settings)).await;
+            let site = Site::new(&quiet_definitions()).with_settings(&format!("[engine]\nepoch_records = {most}"));
             // Small epochs take as long each as large ones, nearly.
-            let events = (most * 10_000).clamp(20_000, WARM + EVENTS);
-            points.push(self.point(most, &server, Input::of(Events::generate(events, self.now))).await);
+            let visits = self.visits((most * 10_000).clamp(20_000, WARM + EVENTS));
+            points.push(self.measure(most, &site, visits).await);
         }
         points
     }
 
-    async fn start(&self, site: Site) -> Running {
+    fn visits(&self, count: usize) -> Batches {
+        Events::generate(count, self.now).batches()
+    }
+
+    async fn start(&self, site: &Site) -> Server {
         let server = site.start();
         server.ready(&self.client).await;
-        Running { server, _site: site }
+        server
+    }
+
+    /// Starts a server that has nothing, and measures it.
+    async fn measure(&self, at: usize, site: &Site, batches: Batches) -> Point {
+        self.point(at, &self.start(site).await, batches).await
     }
 
     /// Sends a seventh to warm up, and measures the rest.
-    async fn point(&self, at: usize, server: &Server, input: Input) -> Point {
-        let (warm, rest, count) = input.split();
-        load::run(&self.client, server, warm).await;
+    async fn point(&self, at: usize, server: &Server, mut batches: Batches) -> Point {
+        let rest = batches.split_off(batches.len() / 7);
+        let count = rest.iter().map(|(_, events)| *events as f64).sum::<f64>();
+        load::run(&self.client, server, batches).await;
         let before = server.processor_time();
         let took = load::run(&self.client, server, rest).await;
         let used = server.processor_time() - before;
-        let (cost, rate) = (used.as_secs_f64() * 1e6 / count as f64, count as f64 / took.as_secs_f64());
+        let (cost, rate) = (used.as_secs_f64() * 1e6 / count, count / took.as_secs_f64());
         eprintln!("{at}: {cost:.1} µs, {rate:.0} events/s");
         Point { at: at as f64, cost, rate }
     }
-}
-
-/// A server and where it lives.
-struct Running {
-    server: Server,
-    _site: Site,
-}
-
-impl std::ops::Deref for Running {
-    type Target = Server;
-
-    fn deref(&self) -> &Server {
-        &self.server
-    }
-}
-
-/// The receiver of the triggers does not matter here: none fires.
-fn definitions() -> String {
-    DEFINITIONS.replace("RECEIVER", "http://127.0.0.1:9")
 }
 
 fn draw(name: &str, what: &str, lines: &[(&str, Vec<Point>)]) {

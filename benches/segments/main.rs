@@ -63,7 +63,7 @@ async fn main() {
     server.ready(&client).await;
     let mut sent = 0;
     for profiles in [profiles / 10, profiles] {
-        load::run(&client, &server, Events::everybody(sent, profiles, now).batches()).await;
+        load::run(&client, &server, Events::everybody(sent, 0..profiles, now).batches()).await;
         sent += profiles;
         let there = server.metric(&client, "tributary_profiles").await;
         for (name, condition, from) in [

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::events::{Batch, Events};
 use support::server::{Server, Site};
-use support::{DEFINITIONS, load};
+use support::{load, quiet_definitions};
 use tokio::sync::Semaphore;
 use tributary_model::Position;
 
@@ -45,7 +45,7 @@ async fn main() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(600, |text| text.parse().expect("SOAK_SECONDS is a number"));
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
     let now = jiff::Timestamp::now().as_millisecond();
-    let site = Site::new(&DEFINITIONS.replace("RECEIVER", "http://127.0.0.1:9"));
+    let site = Site::new(&quiet_definitions());
     let server = site.start();
     server.ready(&client).await;
     let empty = server.memory_bytes();

@@ -13,7 +13,7 @@ mod support;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use support::server::{Server, Site};
-use support::{DEFINITIONS, load};
+use support::{load, quiet_definitions};
 
 const SIZES: &str = "100000,1000000,3000000";
 /// Profiles whose events are made and committed at once.
@@ -78,7 +78,7 @@ async fn main() {
 }
 
 async fn measure(client: &reqwest::Client, size: usize) -> Measured {
-    let site = Site::new(&DEFINITIONS.replace("RECEIVER", "http://127.0.0.1:9"));
+    let site = Site::new(&quiet_definitions());
     let server = site.start();
     server.ready(client).await;
     let empty = server.memory_bytes();

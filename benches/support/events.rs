@@ -3,6 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use std::ops::Range;
 
 /// Customers there are.
 pub(crate) const CUSTOMERS: usize = 100_000;
@@ -24,8 +25,13 @@ pub(crate) struct Events(Vec<Vec<u8>>);
 impl Events {
     /// So many events of Zipf-distributed customers, over the last forty days up to `now` (milliseconds).
     pub(crate) fn generate(count: usize, now: i64) -> Self {
+        Self::of(CUSTOMERS, count, now)
+    }
+
+    /// The same of so many customers.
+    pub(crate) fn of(customers: usize, count: usize, now: i64) -> Self {
         let mut rng = StdRng::seed_from_u64(42);
-        let zipf = Zipf::new(CUSTOMERS);
+        let zipf = Zipf::new(customers);
         let events = (0..count).map(|number| {
             let customer = zipf.draw(&mut rng);
             encode(number, &event(customer, now - rng.random_range(MINUTE..40 * DAY), &mut rng))
@@ -33,10 +39,10 @@ impl Events {
         Self(events.collect())
     }
 
-    /// One event for each of so many customers.
-    pub(crate) fn everybody(first: usize, customers: usize, now: i64) -> Self {
+    /// One event for each of these customers, who is known by it; messages are numbered from `first` on, by customer.
+    pub(crate) fn everybody(first: usize, customers: Range<usize>, now: i64) -> Self {
         let mut rng = StdRng::seed_from_u64(43);
-        let events = (0..customers).map(|customer| {
+        let events = customers.map(|customer| {
             let mut body = event(customer, now - rng.random_range(MINUTE..40 * DAY), &mut rng);
             body["userId"] = json!(user(customer));
             encode(first + customer, &body)

@@ -91,7 +91,7 @@ impl Intake {
     /// If the store cannot be read.
     pub fn deduplicate(
         &mut self,
-        events: Vec<Arrived>,
+        mut events: Vec<Arrived>,
         prepared: &mut Prepared,
         committed: Epoch,
     ) -> Result<Vec<Arrived>, StoreError> {
@@ -102,7 +102,6 @@ impl Intake {
         let found = self.store.seen(&asked)?;
         let known = asked.into_iter().zip(found).filter(|(_, at)| at.is_some_and(|at| at >= horizon));
         let known: HashSet<MessageId> = known.map(|(id, _)| id).chain(held).collect();
-        let mut events = events;
         events.retain(|arrived| {
             let id = arrived.event.message_id;
             // What this epoch puts stays until it is committed: one that comes twice in it is found.

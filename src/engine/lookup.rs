@@ -9,7 +9,6 @@ use crate::store::{StoreError, View};
 use differential_dataflow::difference::Semigroup;
 use foldhash::HashMap;
 use serde_json::{Map, Value as Json};
-use std::sync::Arc;
 use tributary_dataflows::identity::Rules;
 use tributary_dataflows::profile::{Belongs, Features, IdentifierFacts, Plan, merged_groups, merged_traits};
 use tributary_dataflows::segments::GroupEvaluation;
@@ -21,7 +20,7 @@ pub struct Profile {
     /// The profile's id.
     pub id: ProfileId,
     /// What is kept of each identifier, best first.
-    pub identifiers: Vec<Arc<IdentifierFacts>>,
+    pub identifiers: Vec<IdentifierFacts>,
     /// Latest traits.
     pub traits: Map<String, Json>,
     /// Computed traits.
@@ -61,11 +60,7 @@ impl Profile {
     ///
     /// # Errors
     /// Those of looking up groups.
-    fn new(
-        id: ProfileId,
-        mut identifiers: Vec<Arc<IdentifierFacts>>,
-        reading: &Reading<'_>,
-    ) -> Result<Self, StoreError> {
+    fn new(id: ProfileId, mut identifiers: Vec<IdentifierFacts>, reading: &Reading<'_>) -> Result<Self, StoreError> {
         let Reading { plan, rules, now, evaluations } = *reading;
         let mut features = Features::default();
         for facts in &identifiers {
@@ -86,7 +81,7 @@ impl Profile {
         let evaluation = plan.evaluate(&features, now);
         let names = plan.program.computed.iter().map(|computed| computed.name.clone());
         let computed = names.zip(evaluation.computed.iter().map(tributary_model::Value::to_json)).collect();
-        let traits = merged_traits(identifiers.iter().map(Arc::as_ref));
+        let traits = merged_traits(&identifiers);
         identifiers.sort_by_cached_key(|facts| node(rules, facts));
         Ok(Self { id, identifiers, traits, computed, groups, features })
     }
@@ -97,7 +92,7 @@ impl Profile {
     /// If the store cannot be read.
     pub fn read(view: &View<'_>, id: ProfileId, plan: &Plan, rules: &Rules) -> Result<Self, StoreError> {
         let identifiers = view.identifiers(id)?;
-        let facts = view.facts(&identifiers)?.into_iter().flatten().map(Arc::new).collect();
+        let facts = view.facts(&identifiers)?.into_iter().flatten().collect();
         let now = view.meta()?.unwrap_or_default().clock;
         Self::new(id, facts, &Reading { plan, rules, now, evaluations: &|group| view.evaluation(group) })
     }
@@ -117,7 +112,7 @@ impl Profile {
         let mut stored = Vec::new();
         for id in identifiers {
             match newer.get(id) {
-                Some(FactsChange::Whole(whole)) => facts.push(Arc::new(whole.read()?)),
+                Some(FactsChange::Whole(whole)) => facts.push(whole.read()?),
                 Some(FactsChange::Gone) => {}
                 Some(FactsChange::Added(_)) | None => stored.push(*id),
             }
@@ -127,7 +122,7 @@ impl Profile {
             if let Some(FactsChange::Added(added)) = newer.get(id) {
                 found.merge(added.read()?);
             }
-            facts.push(Arc::new(found));
+            facts.push(found);
         }
         Self::new(id, facts, reading)
     }

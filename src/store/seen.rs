@@ -17,7 +17,7 @@ impl Store {
     /// # Errors
     /// If one cannot be read.
     pub fn seen(&self, messages: &[MessageId]) -> Result<Vec<Option<Millis>>, StoreError> {
-        let keys: Vec<_> = messages.iter().map(|id| id.to_bytes().to_vec()).collect();
+        let keys: Vec<_> = messages.iter().map(|id| id.to_bytes()).collect();
         self.get_many(TABLE, &keys)
     }
 }
