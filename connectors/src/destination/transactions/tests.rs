@@ -26,10 +26,13 @@ fn message(sequence: u64, history: &str, bytes: usize) -> Message {
 struct Waiting {
     messages: Mutex<Vec<Message>>,
     dead: Mutex<Vec<u64>>,
+    /// From where it was read, each time.
+    after: Mutex<Vec<Option<u64>>>,
 }
 
 impl Outbox for Waiting {
     fn pending(&self, _: &str, after: Option<u64>, limit: usize) -> Result<Vec<Message>, OutboxError> {
+        self.after.lock().unwrap().push(after);
         let messages = self.messages.lock().unwrap();
         let later = messages.iter().filter(|message| after.is_none_or(|after| message.sequence > after));
         Ok(later.take(limit).cloned().collect())
@@ -134,4 +137,21 @@ fn what_is_too_large_alone_is_given_up_and_holds_up_nobody() {
     let (sent, dead) = carry(messages, 40, None, 45);
     let others: Vec<_> = (0..40).filter(|number| *number != 17).map(|number| format!("a-{number}")).collect();
     assert_eq!((sent, dead), (others, vec![17]));
+}
+
+#[test]
+fn what_is_settled_is_not_passed_over_again() {
+    let outbox = Waiting { messages: Mutex::new(vec![message(3, "a", 1)]), ..Waiting::default() };
+    let topic = Bounded { bytes: 99, sent: RefCell::default(), progress: RefCell::new(progress(2, "a")) };
+    let mut carrier = Carrier::new("out", &outbox, 3, &NullObserver, || 0);
+    carrier.settle(&topic).unwrap();
+    assert_eq!(carrier.carry(&topic).unwrap(), 1);
+    outbox.messages.lock().unwrap().push(message(4, "a", 1));
+    assert_eq!(carrier.carry(&topic).unwrap(), 1);
+    assert_eq!(*outbox.after.lock().unwrap(), [Some(1), Some(2), Some(3)]);
+    // After trouble the topic is asked again, and all is looked for that it does not know of.
+    *topic.progress.borrow_mut() = None;
+    carrier.settle(&topic).unwrap();
+    assert_eq!(carrier.carry(&topic).unwrap(), 0);
+    assert_eq!(outbox.after.lock().unwrap().last(), Some(&None));
 }
