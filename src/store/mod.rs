@@ -133,7 +133,7 @@ impl Store {
         // flushes them one by one, would find a batch that had failed in some tables and not in others.
         db_options.set_atomic_flush(true);
         db_options.set_keep_log_file_num(3);
-        let families = tables::families(options, &clock);
+        let families = tables::families(options, &clock)?;
         let db = match read_only {
             true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
             false => DB::open_cf_descriptors(&db_options, dir, families)?,

@@ -43,10 +43,15 @@ const TABLES: [&str; 30] = [
 ];
 
 /// How each table is kept; what is past its age by `clock` is dropped when it is next compacted.
-pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [ColumnFamilyDescriptor; TABLES.len()] {
+pub(super) fn families(
+    options: StoreOptions,
+    clock: &Arc<AtomicI64>,
+) -> Result<[ColumnFamilyDescriptor; TABLES.len()], rocksdb::Error> {
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
-    TABLES.map(|table| {
-        let mut family = Options::default();
+    // Batches are sorted: the place of an entry is looked for from the last one's on, and not from the top.
+    let sorted = Options::default().get_options_from_string("memtable_insert_with_hint_prefix_extractor=fixed:0")?;
+    Ok(TABLES.map(|table| {
+        let mut family = sorted.clone();
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&cache);
         blocks.set_bloom_filter(10.0, false);
@@ -103,5 +108,5 @@ pub(super) fn families(options: StoreOptions, clock: &Arc<AtomicI64>) -> [Column
             family.set_compaction_filter("messages age", age(options.rejected_retention_ms, outbox::noted_at));
         }
         ColumnFamilyDescriptor::new(table, family)
-    })
+    }))
 }
