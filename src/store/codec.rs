@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The version that every stored value begins with.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 /// How bytes stand for fields.
 const FORMAT: bincode::config::Configuration = bincode::config::standard();
 /// The most bytes that a value may take, so that damaged lengths are errors instead of allocations.
@@ -31,7 +31,15 @@ pub enum CodecError {
 /// # Errors
 /// If a serializer of the value fails.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![VERSION];
+    encode_into(value, Vec::with_capacity(16))
+}
+
+/// The same, in a buffer that is empty.
+///
+/// # Errors
+/// If a serializer of the value fails.
+pub fn encode_into(value: &impl Serialize, mut bytes: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+    bytes.push(VERSION);
     bincode::serde::encode_into_std_write(value, &mut bytes, FORMAT)?;
     Ok(bytes)
 }
