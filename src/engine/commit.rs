@@ -66,6 +66,8 @@ pub struct Committer {
     pub outputs: Receiver<(Epoch, Outputs)>,
     /// How many workers there are.
     pub workers: usize,
+    /// Bytes of the last epoch's batch: the next one is given room for as many.
+    pub batch_bytes: usize,
     /// Tells whoever watches what each committed epoch was.
     pub happened: broadcast::Sender<Happened>,
 }
@@ -121,7 +123,7 @@ impl Committer {
                 let epoch = prepared.epoch;
                 let _span = tracing::debug_span!("commit", epoch, events = prepared.events.len()).entered();
                 match self.try_commit(prepared, changes) {
-                    Ok(meta) => self.meta = meta,
+                    Ok((meta, bytes)) => (self.meta, self.batch_bytes) = (meta, bytes),
                     Err(error) if since.elapsed() < GIVE_UP_AFTER && error.may_pass() => {
                         tracing::warn!(%error, epoch, "commit failed, trying again");
                         telemetry::state_health(false);
@@ -166,7 +168,7 @@ impl Committer {
         Ok(())
     }
 
-    fn try_commit(&self, prepared: &Prepared, changes: &Changes) -> Result<Meta, StoreError> {
+    fn try_commit(&self, prepared: &Prepared, changes: &Changes) -> Result<(Meta, usize), StoreError> {
         // Messages of whoever is deleted stay as they are seen here until they are gone.
         let _held = (!prepared.deleted.is_empty()).then(|| self.store.hold_outbox());
         let view = self.store.view();
@@ -177,7 +179,7 @@ impl Committer {
         meta.positions.clone_from(&prepared.positions);
         meta.sources.clone_from(&prepared.sources);
 
-        let mut batch = self.store.batch();
+        let mut batch = self.store.batch_of(self.batch_bytes);
         write_base_facts(&mut batch, &view, prepared)?;
         write_owners(&mut batch, &mut meta, changes)?;
         write_conflicts(&mut batch, &mut meta, changes)?;
@@ -259,9 +261,10 @@ impl Committer {
             batch.delete_former_members_of(&view, &redefined)?;
         }
         batch.put_meta(&meta)?;
+        let bytes = batch.size();
         crash::at(Place::CommitReady);
         self.store.write(batch, true)?;
         crash::at(Place::CommitWritten);
-        Ok(meta)
+        Ok((meta, bytes))
     }
 }

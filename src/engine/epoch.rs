@@ -103,7 +103,7 @@ pub struct Prepared {
     pub events: Vec<(IdentifierId, Box<Event>)>,
     /// Which of the events (by place) set off which event triggers (by id).
     pub fired: Vec<(usize, String)>,
-    /// Messages that were seen for the first time.
+    /// Messages that were seen for the first time, in the order of their ids.
     pub seen: Vec<MessageId>,
     /// What could not be taken in.
     pub rejected: Vec<Rejected>,

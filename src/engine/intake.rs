@@ -97,20 +97,21 @@ impl Intake {
     ) -> Result<Vec<Arrived>, StoreError> {
         let ids = events.iter().map(|arrived| arrived.event.message_id);
         // Looked up before anything is put, which may push out what is committed.
-        let (held, asked): (Vec<MessageId>, Vec<MessageId>) = ids.partition(|id| self.seen.contains(id));
+        let (held, mut asked): (Vec<MessageId>, Vec<MessageId>) = ids.partition(|id| self.seen.contains(id));
+        asked.sort_unstable();
+        asked.dedup();
         let horizon = prepared.clock.saturating_sub(self.options.dedupe_horizon_ms);
-        let found = self.store.seen(&asked)?;
-        let known = asked.into_iter().zip(found).filter(|(_, at)| at.is_some_and(|at| at >= horizon));
-        let known: HashSet<MessageId> = known.map(|(id, _)| id).chain(held).collect();
-        events.retain(|arrived| {
-            let id = arrived.event.message_id;
-            // What this epoch puts stays until it is committed: one that comes twice in it is found.
-            let is_new = !known.contains(&id) && self.seen.put(id, (), prepared.epoch, committed);
-            if is_new {
-                prepared.seen.push(id);
+        let mut known: HashSet<MessageId> = held.into_iter().collect();
+        for (id, at) in asked.iter().zip(self.store.seen(&asked)?) {
+            if at.is_some_and(|at| at >= horizon) {
+                known.insert(*id);
+            } else {
+                prepared.seen.push(*id);
             }
-            is_new
-        });
+        }
+        // What this epoch puts stays until it is committed: one that comes twice in it is found.
+        let mut is_new = |id| !known.contains(&id) && self.seen.put(id, (), prepared.epoch, committed);
+        events.retain(|arrived| is_new(arrived.event.message_id));
         Ok(events)
     }
 
@@ -220,18 +221,14 @@ impl Intake {
         for id in wanted {
             let Entry::Vacant(room) = touched.entry(id) else { continue };
             match self.facts.take(&id) {
-                Some(Held { facts, additions_left }) => {
-                    let node = node_of(&self.rules, id, &facts);
-                    room.insert(Touched::known(facts, additions_left, node));
-                }
+                Some(held) => drop(room.insert(Touched::known(held))),
                 None if asked.insert(id) => missing.push(id),
                 None => {}
             }
         }
         for (id, found) in missing.iter().zip(self.store.facts(&missing)?) {
             if let Some(facts) = found {
-                let node = self.node(*id, &facts);
-                touched.insert(*id, Touched::known(facts, 0, node));
+                touched.insert(*id, Touched::known(Held { facts: Box::new(facts), additions_left: 0 }));
             }
         }
         Ok(touched)
@@ -301,10 +298,11 @@ impl Intake {
             if touched.facts.is_full() {
                 touched.write_whole();
             }
-            let Touched { facts, mut change, node_before, added, additions_left } = *touched;
-            let node = self.node(id, &facts);
-            if node_before != Some(node) {
-                feed.evidence.extend(node_before.map(|before| (Evidence::Node(before), -1)));
+            let Touched { facts, mut change, first_seen_before, added, additions_left } = *touched;
+            if first_seen_before != Some(facts.first_seen) {
+                let node = self.node(id, &facts);
+                let before = first_seen_before.map(|first_seen| Node { first_seen, ..node });
+                feed.evidence.extend(before.map(|before| (Evidence::Node(before), -1)));
                 feed.evidence.push((Evidence::Node(node), 1));
             }
             if change.dropped > 0 {

@@ -207,6 +207,7 @@ fn assemble<D: Dataflow>(
         status,
         outputs: dataflow.outputs(),
         workers,
+        batch_bytes: 0,
         happened: happened.clone(),
     };
     let redefining = redefine::Redefining {

@@ -2,7 +2,6 @@
 
 use foldhash::HashMap;
 use std::collections::BTreeSet;
-use tributary_dataflows::identity::Node;
 use tributary_dataflows::profile::plan::Observed;
 use tributary_dataflows::profile::{Change, Features, IdentifierFacts, Plan};
 use tributary_model::{Event, Identifier, IdentifierId, Millis};
@@ -12,9 +11,9 @@ pub(super) const FEW_VALUES: usize = 48;
 /// After so many additions the facts are written whole again, so that few are to be merged when they are read.
 pub(super) const ADDITIONS: u8 = 32;
 
-/// Facts in memory.
+/// Facts in memory. They have a place of their own: they go to and fro between the epochs and what is held.
 pub(super) struct Held {
-    pub(super) facts: IdentifierFacts,
+    pub(super) facts: Box<IdentifierFacts>,
     /// How many more additions may be written before all of them are.
     pub(super) additions_left: u8,
 }
@@ -24,9 +23,10 @@ pub(super) type AllTouched = HashMap<IdentifierId, Box<Touched>>;
 
 /// An identifier that this epoch touches.
 pub(super) struct Touched {
-    pub(super) facts: IdentifierFacts,
+    pub(super) facts: Box<IdentifierFacts>,
     pub(super) change: Change,
-    pub(super) node_before: Option<Node>,
+    /// When it was first seen, as far as was known before: all of its node that events change.
+    pub(super) first_seen_before: Option<Millis>,
     /// What the epoch adds, if that alone may be written.
     pub(super) added: Option<IdentifierFacts>,
     pub(super) additions_left: u8,
@@ -34,15 +34,16 @@ pub(super) struct Touched {
 
 impl Touched {
     /// As before this epoch.
-    pub(super) fn known(facts: IdentifierFacts, additions_left: u8, node: Node) -> Box<Self> {
-        Box::new(Self { facts, change: Change::default(), node_before: Some(node), added: None, additions_left })
+    pub(super) fn known(Held { facts, additions_left }: Held) -> Box<Self> {
+        let first_seen_before = Some(facts.first_seen);
+        Box::new(Self { facts, change: Change::default(), first_seen_before, added: None, additions_left })
     }
 
     /// Never seen before.
     pub(super) fn new(identifier: &Identifier, at: Millis) -> Box<Self> {
-        let facts = IdentifierFacts::new(identifier.clone(), at);
+        let facts = Box::new(IdentifierFacts::new(identifier.clone(), at));
         let change = Change { features: Features::presence(), ..Change::default() };
-        Box::new(Self { facts, change, node_before: None, added: None, additions_left: 0 })
+        Box::new(Self { facts, change, first_seen_before: None, added: None, additions_left: 0 })
     }
 
     pub(super) fn seen(&mut self, at: Millis) {

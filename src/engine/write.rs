@@ -82,10 +82,8 @@ pub(super) fn write_base_facts(batch: &mut Batch<'_>, view: &View<'_>, prepared:
     for (due, id) in &prepared.timers_set {
         batch.put_timer(*due, *id)?;
     }
-    let mut seen = prepared.seen.clone();
-    seen.sort_unstable();
-    for message in seen {
-        batch.put_seen(message, prepared.clock)?;
+    for message in &prepared.seen {
+        batch.put_seen(*message, prepared.clock)?;
     }
     let happened = |(identifier, event): &(IdentifierId, Box<Event>)| Happened {
         identifier: *identifier,

@@ -63,7 +63,7 @@ impl Store {
     /// If one cannot be read.
     pub fn links(&self, ends: &[Ends]) -> Result<Vec<Option<LinkFacts>>, StoreError> {
         let keys: Vec<_> = ends.iter().map(|ends| key(*ends)).collect();
-        self.get_many(TABLE, &keys)
+        self.get_many(TABLE, &keys, false)
     }
 
     /// Every link.

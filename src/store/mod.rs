@@ -188,7 +188,12 @@ impl Store {
 
     /// An empty batch.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { store: self, batch: WriteBatch::default(), clock: None }
+        self.batch_of(0)
+    }
+
+    /// An empty batch with room for so many bytes.
+    pub fn batch_of(&self, bytes: usize) -> Batch<'_> {
+        Batch { store: self, batch: WriteBatch::with_capacity_bytes(bytes), clock: None }
     }
 
     /// Writes what is in memory to disk: a quick next start.
@@ -209,16 +214,14 @@ impl Store {
         self.db.property_int_value_cf(self.family(table).ok()?, name).ok().flatten()
     }
 
-    /// Values of many keys of a table, in the order of the keys.
-    ///
-    /// # Errors
-    /// If one cannot be read.
-    pub fn get_many<T: DeserializeOwned>(
+    /// Values of many keys of a table, in the order of the keys, which is ascending if so said.
+    fn get_many<T: DeserializeOwned>(
         &self,
         table: &'static str,
         keys: &[impl AsRef<[u8]>],
+        are_sorted: bool,
     ) -> Result<Vec<Option<T>>, StoreError> {
-        let found = self.db.batched_multi_get_cf(self.family(table)?, keys.iter(), false);
+        let found = self.db.batched_multi_get_cf(self.family(table)?, keys.iter(), are_sorted);
         found.into_iter().map(|value| value?.map(|bytes| decode(table, &bytes)).transpose()).collect()
     }
 

@@ -12,13 +12,14 @@ pub(super) fn stored_at(_key: &[u8], value: &[u8]) -> Option<Millis> {
 }
 
 impl Store {
-    /// When each of these messages was first committed; compaction forgets what is past the horizon.
+    /// When each of these messages was first committed; compaction forgets what is past the horizon. Quickest in the order
+    /// of their ids.
     ///
     /// # Errors
     /// If one cannot be read.
     pub fn seen(&self, messages: &[MessageId]) -> Result<Vec<Option<Millis>>, StoreError> {
         let keys: Vec<_> = messages.iter().map(|id| id.to_bytes()).collect();
-        self.get_many(TABLE, &keys)
+        self.get_many(TABLE, &keys, messages.is_sorted())
     }
 }
 

@@ -134,50 +134,53 @@ pub enum AggregateState {
 }
 
 impl AggregateState {
-    /// Takes in an observation; adds what changed to `change`. `held` is the state so far.
+    /// Takes in an observation; adds what changed to `change`. `held` is the state so far; where there is none, gives what
+    /// is one from now on.
     pub fn observe(
-        held: &mut Option<Self>,
+        held: Option<&mut Self>,
         aggregate: &Aggregate,
         slot: Slot,
         observed: (Value, Millis, MessageId),
         now: Millis,
         change: &mut Features,
-    ) {
+    ) -> Option<Self> {
         let (value, at, tie) = observed;
-        let Some(partial) = Partial::of(aggregate.function, value, at, tie) else { return };
+        let partial = Partial::of(aggregate.function, value, at, tie)?;
         let additive = matches!(partial, Partial::Additive { .. });
-        if let Some(window) = &aggregate.window {
-            let bucket = window.bucket(at);
-            if window.expires(bucket) <= now {
-                return;
+        let bucket = aggregate.window.as_ref().map(|window| (window.bucket(at), window));
+        if bucket.is_some_and(|(bucket, window)| window.expires(bucket) <= now) {
+            return None;
+        }
+        match (held, bucket) {
+            (None, bucket) => {
+                partial.contribute(slot, 1, change);
+                return Some(match bucket {
+                    Some((bucket, _)) => Self::Window(Buckets::of(bucket, partial)),
+                    None => Self::All(partial),
+                });
             }
-            let state = held.get_or_insert_with(|| Self::Window(Buckets::default()));
-            let Self::Window(buckets) = state else { return };
-            if additive {
+            (Some(Self::Window(buckets)), Some((bucket, _))) if additive => {
                 buckets.merge(bucket, &partial, Partial::combine);
                 partial.contribute(slot, 1, change);
-            } else {
+            }
+            (Some(Self::Window(buckets)), Some((bucket, _))) => {
                 let old = fold(buckets);
                 buckets.merge(bucket, &partial, Partial::combine);
                 exchange(old.as_ref(), fold(buckets).as_ref(), slot, change);
             }
-            return;
-        }
-        match held {
-            Some(Self::All(all)) if additive => {
+            (Some(Self::All(all)), None) if additive => {
                 all.combine(&partial);
                 partial.contribute(slot, 1, change);
             }
-            Some(Self::All(all)) => {
+            (Some(Self::All(all)), None) => {
                 let old = all.clone();
                 all.combine(&partial);
                 exchange(Some(&old), Some(all), slot, change);
             }
-            Some(Self::Window(_)) | None => {
-                partial.contribute(slot, 1, change);
-                *held = Some(Self::All(partial));
-            }
+            // One aggregate is windowed or not, since its id names its window.
+            (Some(Self::Window(_)), None) | (Some(Self::All(_)), Some(_)) => {}
         }
+        None
     }
 
     /// Takes in what was observed apart, of the same aggregate. Both must be as of windows that reach as far back.
@@ -190,6 +193,11 @@ impl AggregateState {
             // One aggregate is windowed or not, since its id names its window.
             (Self::All(_), Self::Window(_)) | (Self::Window(_), Self::All(_)) => {}
         }
+    }
+
+    /// Whether time alone changes it.
+    pub fn is_windowed(&self) -> bool {
+        matches!(self, Self::Window(_))
     }
 
     /// Whether what it counts is an estimate.

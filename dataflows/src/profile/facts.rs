@@ -208,24 +208,19 @@ impl IdentifierFacts {
     pub fn observe(&mut self, observed: Observed<'_>, now: Millis, change: &mut Features) -> bool {
         let Observed { aggregate, slot, said, .. } = observed;
         let found = self.aggregates.binary_search_by_key(&aggregate.id, |(id, _)| *id);
-        let mut held = match found {
-            Ok(at) => self.aggregates.get_mut(at).map(|(_, state)| std::mem::replace(state, EMPTY)),
-            Err(_) => None,
-        };
-        let is_distinct = aggregate.function == AggregateFunction::Distinct;
-        let was_estimate = is_distinct && held.as_ref().is_some_and(AggregateState::is_estimate);
-        AggregateState::observe(&mut held, aggregate, slot, said, now, change);
-        let is_estimate = is_distinct && held.as_ref().is_some_and(AggregateState::is_estimate);
-        match (found, held) {
-            (Ok(at), Some(state)) => {
-                if let Some(entry) = self.aggregates.get_mut(at) {
-                    entry.1 = state;
+        let at = match found {
+            Ok(at) => at,
+            Err(at) => {
+                if let Some(new) = AggregateState::observe(None, aggregate, slot, said, now, change) {
+                    self.aggregates.insert(at, (aggregate.id, new));
                 }
+                return false;
             }
-            (Err(at), Some(state)) => self.aggregates.insert(at, (aggregate.id, state)),
-            (Ok(_) | Err(_), None) => {}
-        }
-        is_estimate && !was_estimate
+        };
+        let Some((_, held)) = self.aggregates.get_mut(at) else { return false };
+        let may_become = aggregate.function == AggregateFunction::Distinct && !held.is_estimate();
+        AggregateState::observe(Some(held), aggregate, slot, said, now, change);
+        may_become && held.is_estimate()
     }
 
     /// Brings the windows to `now`; adds what has left them to `change`.
@@ -262,8 +257,8 @@ impl IdentifierFacts {
 
     /// When time alone next changes these facts.
     pub fn next_expiry(&self, plan: &Plan) -> Option<Millis> {
-        let due = |(id, state): &(u64, AggregateState)| state.next_expiry(plan.aggregate(*id)?.1);
-        self.aggregates.iter().filter_map(due).min()
+        let windows = self.aggregates.iter().filter(|(_, state)| state.is_windowed());
+        windows.filter_map(|(id, state)| state.next_expiry(plan.aggregate(*id)?.1)).min()
     }
 
     /// All that these facts say, times one or minus one.
@@ -336,9 +331,6 @@ fn say(traits: &mut BTreeMap<String, TraitFact>, name: &str, fact: &TraitFact) -
     }
     Said::Instead(traits.insert(name.to_owned(), fact.clone()))
 }
-
-/// Stands in an entry's place while its state is being changed.
-const EMPTY: AggregateState = AggregateState::All(super::aggregates::Partial::Additive { count: 0, sum: 0 });
 
 pub(super) fn hold_trait<'a>(
     slots: impl IntoIterator<Item = &'a TraitSlot>,

@@ -18,6 +18,11 @@ impl<P> Default for Buckets<P> {
 }
 
 impl<P: Clone> Buckets<P> {
+    /// One bucket.
+    pub fn of(bucket: i64, partial: P) -> Self {
+        Self(vec![(bucket, partial)])
+    }
+
     /// Whether no bucket is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

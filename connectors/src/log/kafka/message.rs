@@ -27,8 +27,9 @@ pub(super) fn from_record<'a>(topic: &'a str, record: &'a Record) -> FutureRecor
     }
 }
 
-/// The entry that a message is. One that others wrote has no headers of ours: it was received when Kafka got it.
-pub(super) fn to_entry(stream: &Arc<str>, message: &impl Message) -> Entry {
+/// The entry that a message is. One that others wrote has no headers of ours: it is from the source that is named here, and was
+/// received when Kafka got it.
+pub(super) fn to_entry(stream: &Arc<str>, of_others: &str, message: &impl Message) -> Entry {
     let (mut source, mut received_at, mut sent_at) = (None, None, None);
     for header in message.headers().into_iter().flat_map(Headers::iter) {
         let text = header.value.and_then(|value| std::str::from_utf8(value).ok());
@@ -44,7 +45,7 @@ pub(super) fn to_entry(stream: &Arc<str>, message: &impl Message) -> Entry {
         partition: message.partition(),
         offset: message.offset(),
         record: Record {
-            source: source.unwrap_or_else(|| format!("kafka:{stream}")),
+            source: source.unwrap_or_else(|| of_others.to_owned()),
             received_at: received_at.or_else(|| message.timestamp().to_millis()).unwrap_or(0),
             sent_at,
             body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
@@ -81,7 +82,7 @@ mod tests {
             let produced = from_record("orders", &record);
             assert_eq!(produced.key, record.key.as_deref());
             let stored = message(produced.payload, produced.headers);
-            let entry = to_entry(&Arc::from("orders"), &stored);
+            let entry = to_entry(&Arc::from("orders"), "kafka:orders", &stored);
             assert_eq!((entry.partition, entry.offset), (2, 17));
             assert_eq!(entry.record, Record { key: None, ..record });
         }
@@ -89,11 +90,11 @@ mod tests {
 
     #[test]
     fn what_others_write_is_dated_by_kafka_and_named_by_its_topic() {
-        let entry = to_entry(&Arc::from("orders"), &message(Some(b"\xff\x00"), None));
+        let entry = to_entry(&Arc::from("orders"), "kafka:orders", &message(Some(b"\xff\x00"), None));
         assert_eq!(entry.record.source, "kafka:orders");
         assert_eq!((entry.record.received_at, entry.record.sent_at), (1_000, None));
         assert_eq!(&entry.record.body[..], b"\xff\x00");
-        let tombstone = to_entry(&Arc::from("orders"), &message(None, None));
+        let tombstone = to_entry(&Arc::from("orders"), "kafka:orders", &message(None, None));
         assert!(tombstone.record.body.is_empty());
     }
 
@@ -103,7 +104,7 @@ mod tests {
             .insert(Header { key: RECEIVED_AT, value: Some("yesterday") })
             .insert(Header { key: SENT_AT, value: None::<&str> })
             .insert(Header { key: SOURCE, value: Some(&b"\xff"[..]) });
-        let entry = to_entry(&Arc::from("orders"), &message(Some(b"{}"), Some(headers)));
+        let entry = to_entry(&Arc::from("orders"), "kafka:orders", &message(Some(b"{}"), Some(headers)));
         assert_eq!(entry.record.source, "kafka:orders");
         assert_eq!((entry.record.received_at, entry.record.sent_at), (1_000, None));
     }

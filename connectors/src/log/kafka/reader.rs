@@ -14,9 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tributary_model::Position;
 
+/// Entries that there is room for before more is made.
+const FIRST_ROOM: usize = 1 << 12;
+
 pub(super) struct KafkaReader {
     config: KafkaConfig,
     stream: Arc<str>,
+    /// Who is said to have sent what others write.
+    source: String,
     consumer: Arc<BaseConsumer<Context>>,
     scout: Scout,
     /// The next offset of each partition that was read.
@@ -30,8 +35,16 @@ impl KafkaReader {
     pub(super) fn new(config: &KafkaConfig, from: &Position) -> Result<Self, LogError> {
         let consumer = Arc::new(config.consumer()?);
         let scout = Scout::start(config, &consumer, from.0.clone())?;
-        let (config, stream) = (config.clone(), Arc::from(config.topic.as_str()));
-        Ok(Self { config, stream, consumer, scout, next: from.0.clone(), assigned: BTreeSet::new(), lost: false })
+        Ok(Self {
+            stream: Arc::from(config.topic.as_str()),
+            source: format!("kafka:{}", config.topic),
+            config: config.clone(),
+            consumer,
+            scout,
+            next: from.0.clone(),
+            assigned: BTreeSet::new(),
+            lost: false,
+        })
     }
 
     /// Starts with the partitions that were found; waits only while there is none to read.
@@ -70,7 +83,7 @@ impl KafkaReader {
 
 impl LogReader for KafkaReader {
     fn poll(&mut self, max: usize, timeout: Duration) -> Result<Vec<Entry>, LogError> {
-        let (mut entries, mut bytes, mut trouble) = (Vec::new(), 0, None);
+        let (mut entries, mut bytes, mut trouble) = (Vec::with_capacity(max.min(FIRST_ROOM)), 0, None);
         if max == 0 {
             return Ok(entries);
         }
@@ -81,11 +94,11 @@ impl LogReader for KafkaReader {
         self.assign_found(timeout)?;
         while entries.len() < max && bytes < POLL_BYTES {
             // Once something is there, take what else is, and do not wait.
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = if entries.is_empty() { left } else { Duration::ZERO };
-            match self.consumer.poll(Timeout::After(wait)) {
+            let is_first = entries.is_empty();
+            let left = if is_first { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            match self.consumer.poll(Timeout::After(left)) {
                 Some(Ok(message)) => {
-                    let entry = to_entry(&self.stream, &message);
+                    let entry = to_entry(&self.stream, &self.source, &message);
                     let next = self.next.entry(entry.partition).or_insert(entry.offset);
                     // What was fetched before a new start may come once more.
                     if entry.offset >= *next {
@@ -110,7 +123,7 @@ impl LogReader for KafkaReader {
                 Some(Err(_)) if !entries.is_empty() => break,
                 Some(Err(error)) => return Err(self.config.error(error)),
                 // Nothing, or an event of the client's own.
-                None if left.is_zero() || !entries.is_empty() => break,
+                None if left.is_zero() => break,
                 None => {}
             }
         }
