@@ -113,7 +113,12 @@ impl Store {
     }
 
     fn open_as(dir: &Path, options: StoreOptions, read_only: bool) -> Result<Self, StoreError> {
-        Self::open_with(Options::default(), dir, options, read_only)
+        let mut env = rocksdb::Env::new()?;
+        // What waits for an answer goes before what only tidies up.
+        env.lower_thread_pool_cpu_priority();
+        let mut db_options = Options::default();
+        db_options.set_env(&env);
+        Self::open_with(db_options, dir, options, read_only)
     }
 
     fn open_with(
