@@ -33,6 +33,7 @@ mod reconcile;
 pub mod derived;
 pub mod status;
 pub mod stepped;
+mod priority;
 
 pub use clock::{Clock, wall_clock};
 pub use driver::{DriverOptions, EngineError, Source};
@@ -257,6 +258,7 @@ fn spawn(
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        priority::step_back();
         // A panic is a failure like any other: the process says so and ends, instead of standing still.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         let failed = match result {

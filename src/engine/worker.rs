@@ -4,6 +4,7 @@
 //! it), steps until the dataflow is through with it, and gives its share of the outputs to the collector.
 
 use super::epoch::Feed;
+use super::priority::step_back;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
@@ -85,6 +86,7 @@ impl Workers {
             let receiver = receivers.get_mut(worker.index()).and_then(Option::take);
             drop(receivers);
             if let Some(receiver) = receiver {
+                step_back();
                 run(worker, &receiver, &output, plan.clone(), rules.clone());
             }
         })

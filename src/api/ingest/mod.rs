@@ -31,6 +31,8 @@ use tributary_model::{EventKind, Position, limits};
 
 /// How long a body may take to arrive, and then the log to take it, where nothing else is configured.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A batch that is read off the async threads: others would wait for it.
+const LONG_BODY: usize = 32 << 10;
 /// How long browsers may remember that they may send.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -117,7 +119,13 @@ impl IngestState {
 
     async fn many(&self, headers: &HeaderMap, body: Body) -> Result<Json<Accepted>, ApiError> {
         let (body, _place) = self.enter(headers, body, limits::BATCH_BYTES).await?;
-        let records = self.records(headers, &body)?;
+        let records = if body.len() < LONG_BODY {
+            self.records(headers, &body)?
+        } else {
+            let (state, headers) = (self.clone(), headers.clone());
+            let read = tokio::task::spawn_blocking(move || state.records(&headers, &body)).await;
+            read.map_err(|error| ApiError::internal(format!("the batch was not read to its end: {error}")))??
+        };
         self.append(records).await
     }
 
