@@ -22,8 +22,8 @@ CARGO_BENCH_STARTUP := cargo bench --locked --profile release --bench startup
 CARGO_BENCH_SOAK := cargo bench --locked --profile release --bench soak
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-peers flamegraph bench-queries bench-scaling bench-instructions bench-identity \
-  bench-segments bench-startup bench-soak bench-matching check ci
+.PHONY: help demo test bench bench-peers flamegraph bench-queries bench-scaling bench-instructions bench-json \
+  bench-identity bench-segments bench-startup bench-soak bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -62,6 +62,10 @@ bench-scaling: ## Draws what an event costs by workers, profiles, segments, prop
 bench-instructions: ## Counts the instructions of what every event goes through, against limits; CI does the same
 	@.ci/install build valgrind
 	@$(CARGO_BENCH_INSTRUCTIONS)
+
+bench-json: ## Measures libraries that read JSON, on events
+	@.ci/install build
+	@CARGO_TARGET_DIR=$(cache)/json cargo run --release --locked --quiet --manifest-path benches/json/Cargo.toml
 
 bench-identity: ## Measures identity resolution beside a plain union-find, and what hostile graphs do
 	@.ci/install build
