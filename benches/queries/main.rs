@@ -39,9 +39,11 @@ async fn main() {
         tokio::task::spawn_blocking(move || readers::run(&base, RATE, HOLD))
     };
     let idle = read().await.unwrap();
+    let before = answered(&client, &server).await;
     let reading = read();
     let rate = ingest(&client, &server, &events, &mut sent).await;
     let busy = reading.await.unwrap();
+    let after = answered(&client, &server).await;
     let alone = ingest(&client, &server, &events, &mut sent).await;
 
     println!("\nGET /v1/profiles/user_id:…, {RATE:.0} requests/s of {CUSTOMERS} customers, ms from when each was due");
@@ -50,7 +52,17 @@ async fn main() {
         let ms = |share: f64| percentile(times, share).as_secs_f64() * 1e3;
         println!("  {name:<26} {:>7.2} {:>8.2} {:>8.2} {:>8.2}", ms(0.5), ms(0.99), ms(0.999), ms(1.0));
     }
+    let in_time = 100.0 * (after.0 - before.0) / (after.1 - before.1);
+    println!("of these, answered within 2 ms of when the server had read them: {in_time:.2} %");
     println!("events/s meanwhile: {rate:.0}, {:.2} of those without any queries", rate / alone);
+}
+
+/// Profiles that the server has answered with: within 2 ms by its own clock, and at all.
+async fn answered(client: &reqwest::Client, server: &Server) -> (f64, f64) {
+    let route = r#"route="/v1/profiles/{profile}""#;
+    let in_time = format!("tributary_http_request_seconds_bucket{{{route},le=\"0.002\"}}");
+    let all = format!("tributary_http_request_seconds_count{{{route}}}");
+    (server.metric(client, &in_time).await, server.metric(client, &all).await)
 }
 
 /// Sends events, as fast as they are taken, as long as profiles are read; gives the events/s that were committed.
