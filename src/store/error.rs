@@ -40,6 +40,13 @@ impl StoreError {
         }
     }
 
+    /// Whether a file was gone that had been named a moment ago: the server that works on the state has put another one in its
+    /// place meanwhile.
+    pub fn is_outrun(&self) -> bool {
+        let is = |text: &str| text.contains("No such file") && text.contains(".sst");
+        matches!(self, Self::RocksDb(error) if is(&error.to_string()))
+    }
+
     /// Whether another process has the state open.
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::RocksDb(error) if error.to_string().contains("/LOCK"))

@@ -58,6 +58,9 @@ pub struct StoreOptions {
 /// Learns each write before it is made, and whether it is to be durable on return; may refuse it.
 pub type Tap = Arc<dyn Fn(&[u8], bool) -> std::io::Result<()> + Send + Sync>;
 
+/// How often the state of a server that works on it is opened, if that outruns the opening.
+const OPENINGS: usize = 20;
+
 /// The open state.
 pub struct Store {
     db: DB,
@@ -91,7 +94,9 @@ impl Store {
     /// # Errors
     /// If there is none, or it holds another format.
     pub fn open_read_only(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        Self::open_as(dir, options, true)
+        let open = || Self::open_as(dir, options, true);
+        let is_told = |opened: &Result<Self, StoreError>| !opened.as_ref().is_err_and(|error| error.is_outrun());
+        std::iter::repeat_with(open).take(OPENINGS).find(is_told).unwrap_or_else(open)
     }
 
     /// A state in memory, made of the writes of an earlier one in their order; a tap learns each further one. What a disk
@@ -390,3 +395,6 @@ impl View<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;
