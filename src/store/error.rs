@@ -44,7 +44,7 @@ impl StoreError {
     /// place meanwhile.
     pub fn is_outrun(&self) -> bool {
         let is = |text: &str| text.contains("No such file") && text.contains(".sst");
-        matches!(self, Self::RocksDb(error) if is(&error.to_string()))
+        matches!(self, Self::RocksDb(error) if is(error.as_ref()))
     }
 
     /// Whether another process has the state open.
