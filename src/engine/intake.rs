@@ -344,7 +344,7 @@ pub fn node(rules: &Rules, facts: &IdentifierFacts) -> Node {
     node_of(rules, facts.identifier.id(), facts)
 }
 
-/// [`node`], where the identifier's id is known: it is a hash, and nodes are made for each event.
+/// [`node`], where the identifier's id is known: it is a hash, and a start makes the nodes of all.
 pub(super) fn node_of(rules: &Rules, id: IdentifierId, facts: &IdentifierFacts) -> Node {
     let namespace = rules.namespace(&facts.identifier.namespace).unwrap_or(u8::MAX);
     Node { priority: rules.priority(namespace), first_seen: facts.first_seen, id, namespace }

@@ -6,6 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 pub const VERSION: u8 = 6;
 /// How bytes stand for fields.
 const FORMAT: bincode::config::Configuration = bincode::config::standard();
+/// Room from the beginning: most facts, the largest of what is written often, take no more.
+const USUAL_BYTES: usize = 256;
 /// The most bytes that a value may take, so that damaged lengths are errors instead of allocations.
 const LARGEST: usize = 1 << 30;
 
@@ -31,14 +33,7 @@ pub enum CodecError {
 /// # Errors
 /// If a serializer of the value fails.
 pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
-    encode_into(value, Vec::with_capacity(16))
-}
-
-/// The same, in a buffer that is empty.
-///
-/// # Errors
-/// If a serializer of the value fails.
-pub fn encode_into(value: &impl Serialize, mut bytes: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
     bytes.push(VERSION);
     bincode::serde::encode_into_std_write(value, &mut bytes, FORMAT)?;
     Ok(bytes)

@@ -9,9 +9,6 @@ use tributary_model::IdentifierId;
 /// The table's name.
 pub const TABLE: &str = "facts";
 
-/// What most facts take.
-const USUAL_BYTES: usize = 256;
-
 /// Merges what was added to facts into them, for RocksDB; `None` tells it that the state is damaged.
 pub(super) fn merge(_key: &[u8], held: Option<&[u8]>, added: &rocksdb::MergeOperands) -> Option<Vec<u8>> {
     let mut all = held.into_iter().chain(added).map(super::codec::decode::<IdentifierFacts>);
@@ -39,8 +36,7 @@ impl StoredFacts {
     /// # Errors
     /// If they cannot be encoded.
     pub fn of(facts: &IdentifierFacts) -> Result<Self, StoreError> {
-        let bytes = super::codec::encode_into(facts, Vec::with_capacity(USUAL_BYTES));
-        bytes.map(Self).map_err(|reason| StoreError::Codec { table: TABLE, reason })
+        super::encode(TABLE, facts).map(Self)
     }
 
     /// The facts.

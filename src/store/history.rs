@@ -275,14 +275,8 @@ impl Batch<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::store::{Store, StoreOptions};
-
-    const OPTIONS: StoreOptions = StoreOptions {
-        block_cache_bytes: 1 << 20,
-        history_retention_ms: Millis::MAX,
-        dedupe_horizon_ms: Millis::MAX,
-        rejected_retention_ms: Millis::MAX,
-    };
+    use crate::store::Store;
+    use crate::store::tests::OPTIONS;
 
     fn event(identifier: u128, at: Millis) -> Happened {
         let body = Bytes::from(format!(r#"{{"type":"track","event":"Signed Up","userId":"{identifier}","at":{at}}}"#));

@@ -4,7 +4,8 @@
 use super::{Store, StoreOptions, audit};
 use tributary_model::Millis;
 
-const OPTIONS: StoreOptions = StoreOptions {
+/// A state that forgets nothing with age.
+pub(super) const OPTIONS: StoreOptions = StoreOptions {
     block_cache_bytes: 1 << 20,
     history_retention_ms: Millis::MAX,
     dedupe_horizon_ms: Millis::MAX,

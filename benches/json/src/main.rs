@@ -12,7 +12,7 @@ const EVENTS: usize = 20_000;
 const WALKS: usize = 20;
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Parts<'a> {
     #[serde(rename = "type", borrow)]
     _kind: Option<Cow<'a, str>>,
