@@ -328,7 +328,7 @@ pub fn open_log(config: &ServerConfig) -> anyhow::Result<Arc<dyn Log>> {
     })
 }
 
-fn kafka_config(config: &ServerConfig, topic: String, bootstrap_servers: String) -> KafkaConfig {
+pub(crate) fn kafka_config(config: &ServerConfig, topic: String, bootstrap_servers: String) -> KafkaConfig {
     let properties = config.log.kafka.properties.iter();
     KafkaConfig {
         bootstrap_servers,

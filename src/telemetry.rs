@@ -19,6 +19,9 @@ const VALUES_MAX: &str = "tributary_values_per_identifier_max";
 const REDEFINED: &str = "tributary_redefinition_progress";
 const EPOCHS: &str = "tributary_epochs_total";
 const FIRED: &str = "tributary_triggers_fired_total";
+const HELD_BACK: &str = "tributary_triggers_held_back_total";
+const RETRACTED: &str = "tributary_triggers_retracted_total";
+const RENDER_FAILED: &str = "tributary_render_failures_total";
 const CHANGES: &str = "tributary_dataflow_changes_total";
 const LAG: &str = "tributary_log_lag_records";
 const STATE_HEALTHY: &str = "tributary_state_healthy";
@@ -40,6 +43,7 @@ const RATE_LIMITED: &str = "tributary_rate_limited_total";
 const INGESTED: &str = "tributary_ingested_events_total";
 const DELIVERIES: &str = "tributary_deliveries_total";
 const DELIVERY_SECONDS: &str = "tributary_delivery_seconds";
+const CIRCUIT_OPEN: &str = "tributary_destination_circuit_open";
 const IN_FLIGHT: &str = "tributary_deliveries_in_flight";
 const QUEUE: &str = "tributary_queue_depth";
 const LOG_HEALTHY: &str = "tributary_log_healthy";
@@ -69,6 +73,9 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_counter!(DROPPED, "Traits and groups left aside because their identifier had as many as it may have.");
     describe_counter!(EPOCHS, "Epochs committed.");
     describe_counter!(FIRED, "Messages made, by trigger.");
+    describe_counter!(HELD_BACK, "Messages that were not sent, by trigger and reason.");
+    describe_counter!(RETRACTED, "Messages that take back an earlier one, by trigger.");
+    describe_counter!(RENDER_FAILED, "Messages whose template failed on the customer's values, by trigger.");
     describe_counter!(CHANGES, "Changes fed to the dataflow, by input.");
     describe_counter!(ESTIMATED, "Counts of different values of an identifier that have become estimates.");
     describe_gauge!(DEFINITIONS, "Computed traits and segments, by kind.");
@@ -95,6 +102,7 @@ fn install() -> Result<PrometheusHandle, String> {
     describe_counter!(INGESTED, "Events made durable in the log by HTTP.");
     describe_counter!(DELIVERIES, "Attempts to deliver, by destination and outcome.");
     describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From a message's epoch to its delivery, by destination.");
+    describe_gauge!(CIRCUIT_OPEN, "1 while a destination is left alone because all fails there.");
     describe_gauge!(IN_FLIGHT, "Deliveries under way, by destination.");
     describe_gauge!(QUEUE, "Entries waiting in a bounded queue.");
     describe_gauge!(LOG_HEALTHY, "1 while the last append to the log could be made durable, else 0.");
@@ -179,6 +187,21 @@ pub fn fired(trigger: &str) {
     counter!(FIRED, "trigger" => trigger.to_owned()).increment(1);
 }
 
+/// A message was held back.
+pub fn held_back(trigger: &str, reason: &'static str) {
+    counter!(HELD_BACK, "trigger" => trigger.to_owned(), "reason" => reason).increment(1);
+}
+
+/// A message takes back an earlier one.
+pub fn retracted(trigger: &str) {
+    counter!(RETRACTED, "trigger" => trigger.to_owned()).increment(1);
+}
+
+/// A message could not be made of the customer's values.
+pub fn render_failed(trigger: &str) {
+    counter!(RENDER_FAILED, "trigger" => trigger.to_owned()).increment(1);
+}
+
 /// How far behind a stream's end the engine is.
 pub fn lag(stream: &str, records: i64) {
     gauge!(LAG, "stream" => stream.to_owned()).set(records as f64);
@@ -227,6 +250,11 @@ pub fn delivery(destination: &str, outcome: &'static str, since_epoch: Option<Du
 /// How many deliveries are under way.
 pub fn in_flight(destination: &str, count: usize) {
     gauge!(IN_FLIGHT, "destination" => destination.to_owned()).set(count as f64);
+}
+
+/// Whether a destination is left alone because all fails there.
+pub fn circuit(destination: &str, is_open: bool) {
+    gauge!(CIRCUIT_OPEN, "destination" => destination.to_owned()).set(f64::from(u8::from(is_open)));
 }
 
 /// How full a bounded queue is.

@@ -26,6 +26,8 @@ mod clock;
 mod stepped_clock;
 mod simulation;
 mod triggers;
+mod dead_letters;
+mod retractions;
 mod check;
 mod restart;
 mod data_folder;

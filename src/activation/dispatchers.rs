@@ -1,5 +1,6 @@
 //! One dispatcher a destination: from the outbox to where messages go.
 
+use super::gate::Gate;
 use super::outbox::StoreOutbox;
 use crate::config::Kafka;
 use crate::engine::{Committed, clock};
@@ -10,9 +11,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tributary_connectors::destination::{Delivery, KafkaDelivery, KafkaTarget, Observer, Webhook};
+use tributary_connectors::destination::{
+    self, Delivery, KafkaDelivery, KafkaTarget, Observer, PostgresDelivery, PostgresTarget,
+};
 use tributary_connectors::log::{KafkaConfig, OnTruncated};
-use tributary_model::{Definitions, Destination};
+use tributary_model::{Definitions, Destination, DestinationKind};
 
 /// What destinations tell goes to `/metrics`.
 struct Metrics;
@@ -24,6 +27,10 @@ impl Observer for Metrics {
 
     fn in_flight(&self, destination: &str, count: usize) {
         telemetry::in_flight(destination, count);
+    }
+
+    fn broken(&self, destination: &str, is_open: bool) {
+        telemetry::circuit(destination, is_open);
     }
 }
 
@@ -50,29 +57,16 @@ impl Dispatchers {
         last_deliveries: Duration,
     ) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
-        let outbox = Arc::new(StoreOutbox(store.clone()));
+        let outbox = Arc::new(StoreOutbox::new(store.clone(), Arc::new(Gate::new(definitions))));
         let state_id = store.view().meta()?.unwrap_or_default().state_id;
         let (grown, wake) = watch::channel(0);
         let mut running = vec![tokio::spawn(wake_up(committed, grown, end.clone()))];
-        for (id, destination) in &definitions.destinations {
-            let task = match destination {
-                Destination::Webhook(definition) => {
-                    let target =
-                        Webhook::new(definition).map_err(|error| anyhow::anyhow!("destinations.{id}: {error}"))?;
-                    let delivery = Delivery {
-                        destination: id.clone(),
-                        target: Arc::new(target),
-                        outbox: outbox.clone(),
-                        observer: Arc::new(Metrics),
-                        concurrency: definition.concurrency,
-                        max_attempts: definition.max_attempts,
-                        last_deliveries,
-                        clock: clock::now,
-                        jitter: rand::random,
-                    };
-                    tokio::spawn(delivery.run(wake.clone(), end.clone()))
-                }
-                Destination::Kafka(definition) => {
+        for (id, Destination { kind, policy }) in &definitions.destinations {
+            let outbox = outbox.clone();
+            let observer = Arc::new(Metrics);
+            let (wake, end, runtime) = (wake.clone(), end.clone(), tokio::runtime::Handle::current());
+            let task = match kind {
+                DestinationKind::Kafka(definition) => {
                     let servers = definition.bootstrap_servers.clone().or_else(|| kafka.bootstrap_servers.clone());
                     let properties = kafka.properties.iter();
                     let target = KafkaTarget {
@@ -86,11 +80,32 @@ impl Dispatchers {
                         destination: id.clone(),
                         state_id: state_id.clone(),
                     };
-                    let outbox = outbox.clone();
-                    let observer = Arc::new(Metrics);
                     let delivery = KafkaDelivery { target, outbox, next_at_start, observer, clock: clock::now };
-                    let (wake, end, runtime) = (wake.clone(), end.clone(), tokio::runtime::Handle::current());
                     tokio::task::spawn_blocking(move || delivery.run(&runtime, wake, &end))
+                }
+                DestinationKind::Postgres(settings) => {
+                    let target = PostgresTarget {
+                        postgres: settings.clone(),
+                        policy: policy.clone(),
+                        destination: id.clone(),
+                        state_id: state_id.clone(),
+                    };
+                    let delivery = PostgresDelivery { target, outbox, next_at_start, observer, clock: clock::now };
+                    tokio::task::spawn_blocking(move || delivery.run(&runtime, wake, &end))
+                }
+                _ => {
+                    let target = destination::target(kind, policy);
+                    let delivery = Delivery {
+                        destination: id.clone(),
+                        target: target.map_err(|error| anyhow::anyhow!("destinations.{id}: {error}"))?,
+                        policy: policy.clone(),
+                        outbox,
+                        observer,
+                        last_deliveries,
+                        clock: clock::now,
+                        jitter: rand::random,
+                    };
+                    tokio::spawn(delivery.run(wake, end))
                 }
             };
             running.push(task);

@@ -1,19 +1,71 @@
 //! Makes the message that a trigger sends: a Jinja template over the customer as of the epoch that set it off.
 
+use super::content::{ADDRESS, Content, Form};
+use super::mirrors::{self, Mirror};
 use crate::engine::lookup::Profile;
 use minijinja::value::Serde;
-use minijinja::{Environment, Template, UndefinedBehavior, Value, context};
+use minijinja::{AutoEscape, Environment, Template, UndefinedBehavior, Value, context};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io;
-use tributary_model::{Definitions, Event, EventKind, On, ProfileId, Trigger, format_millis, limits};
+use tributary_model::{Channel, Definitions, Event, EventKind, Millis, On, ProfileId, Trigger, format_millis, limits};
 
 /// A template that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("triggers.{trigger}.send.body: {source}")]
-pub struct TemplateError {
-    trigger: String,
-    source: minijinja::Error,
+pub enum TemplateError {
+    /// Of a trigger.
+    #[error("triggers.{trigger}.send.{field}: {source}")]
+    Trigger {
+        /// Whose.
+        trigger: String,
+        /// Which.
+        field: String,
+        /// Why.
+        source: minijinja::Error,
+    },
+    /// Of a table.
+    #[error("destinations.{destination}.columns: {source}")]
+    Column {
+        /// Whose.
+        destination: String,
+        /// Why.
+        source: minijinja::Error,
+    },
+}
+
+/// A message that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The template fails on these values.
+    #[error("triggers.{trigger}.send.{field} cannot be rendered: {source}")]
+    Template {
+        /// Whose.
+        trigger: String,
+        /// Which.
+        field: String,
+        /// Why.
+        source: minijinja::Error,
+    },
+    /// The template of a column does.
+    #[error("destinations.{destination}.columns.{column} cannot be rendered: {source}")]
+    Column {
+        /// Whose.
+        destination: String,
+        /// Which.
+        column: String,
+        /// Why.
+        source: minijinja::Error,
+    },
+    /// What it makes of them is no JSON.
+    #[error("triggers.{trigger}.send.{field} is no JSON once it is rendered: {source}")]
+    Json {
+        /// Whose.
+        trigger: String,
+        /// Which.
+        field: String,
+        /// Why.
+        source: serde_json::Error,
+    },
 }
 
 /// Why a trigger fires.
@@ -25,15 +77,42 @@ pub enum Occasion<'a> {
         id: &'a str,
         /// What people call it.
         name: Option<&'a str>,
+        /// Whether they came.
+        entered: bool,
     },
     /// A customer did something.
     Event(&'a Event),
 }
 
+/// What is rendered: which message, about whom, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The message's id.
+    pub message: &'a str,
+    /// The clock of its epoch.
+    pub created_at: Millis,
+    /// Whom it is about.
+    pub profile: &'a Profile,
+    /// What has set it off.
+    pub occasion: Occasion<'a>,
+}
+
+/// What a trigger sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rendered {
+    /// This.
+    Body(Vec<u8>),
+    /// Nothing: the customer has no address of this kind.
+    NoAddress,
+}
+
 /// All triggers, ready to be rendered.
 pub struct Messages {
     triggers: BTreeMap<String, Trigger>,
-    templates: Environment<'static>,
+    contents: BTreeMap<String, Content>,
+    channels: BTreeMap<String, Channel>,
+    mirrors: Vec<Mirror>,
+    pub(super) templates: Environment<'static>,
 }
 
 impl std::fmt::Debug for Messages {
@@ -42,12 +121,21 @@ impl std::fmt::Debug for Messages {
     }
 }
 
-/// The rendering environment of every template: a field that is not there is empty, as campaign tools have it.
+/// The rendering environment of every template: a field that is not there is empty, as campaign tools have it, and what goes
+/// into HTML is escaped.
 pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_fuel(Some(100_000));
+    environment.set_auto_escape_callback(|name| match name.rsplit('/').next() {
+        Some("html") => AutoEscape::Html,
+        _ => AutoEscape::None,
+    });
     environment
+}
+
+fn template_name(trigger: &str, field: &str) -> String {
+    format!("{trigger}/{field}")
 }
 
 impl Messages {
@@ -58,10 +146,26 @@ impl Messages {
     pub fn new(definitions: &Definitions) -> Result<Self, TemplateError> {
         let mut templates = environment();
         for (id, trigger) in &definitions.triggers {
-            let added = templates.add_template_owned(id.clone(), trigger.send.body.clone());
-            added.map_err(|source| TemplateError { trigger: id.clone(), source })?;
+            for (field, text) in &trigger.send.content {
+                let added = templates.add_template_owned(template_name(id, field), text.clone());
+                added.map_err(|source| TemplateError::Trigger { trigger: id.clone(), field: field.clone(), source })?;
+            }
         }
-        Ok(Self { triggers: definitions.triggers.clone(), templates })
+        let mirrors = mirrors::mirrors(definitions);
+        for mirror in &mirrors {
+            let compiled = mirrors::compile(mirror, &mut templates);
+            compiled.map_err(|source| TemplateError::Column { destination: mirror.destination.clone(), source })?;
+        }
+        let destinations = definitions.destinations.iter();
+        let contents = destinations.clone().map(|(id, destination)| (id.clone(), Content::of(&destination.kind)));
+        let channels = destinations.map(|(id, destination)| (id.clone(), destination.kind.channel()));
+        Ok(Self {
+            triggers: definitions.triggers.clone(),
+            contents: contents.collect(),
+            channels: channels.collect(),
+            mirrors,
+            templates,
+        })
     }
 
     /// The triggers that entering (or leaving) a segment sets off.
@@ -74,38 +178,82 @@ impl Messages {
         })
     }
 
+    /// Whether any trigger takes messages back.
+    pub fn retracts(&self) -> bool {
+        self.triggers.values().any(|trigger| trigger.retracts)
+    }
+
     /// A trigger by id.
     pub fn trigger(&self, id: &str) -> Option<&Trigger> {
         self.triggers.get(id)
     }
 
+    /// Tables that are kept in step with segments.
+    pub fn mirrors(&self) -> &[Mirror] {
+        &self.mirrors
+    }
+
+    /// The channel of a destination.
+    pub fn channel(&self, destination: &str) -> Option<Channel> {
+        self.channels.get(destination).copied()
+    }
+
     /// What a trigger sends about a customer.
     ///
     /// # Errors
-    /// If the template fails on these values; the text says where.
-    pub fn render(
-        &self,
-        trigger: &str,
-        message: &str,
-        profile: &Profile,
-        occasion: Occasion<'_>,
-    ) -> Result<String, minijinja::Error> {
-        let identifiers: Vec<_> = profile.identifiers.iter().map(|facts| &facts.identifier).collect();
-        let (segment, event) = match occasion {
-            Occasion::Segment { id, name } => (Some(context! { id, name }), None),
-            Occasion::Event(event) => (None, Some(Value::from(Serde(event_json(event))))),
+    /// If a template fails on these values, or does not make what it should; the text says where.
+    pub fn render(&self, trigger: &str, about: &About<'_>) -> Result<Rendered, RenderError> {
+        let Some(send) = self.triggers.get(trigger).map(|trigger| &trigger.send) else {
+            return Ok(Rendered::NoAddress);
         };
-        let context = context! {
-            trigger => context! { id => trigger },
-            message => context! { id => message },
-            profile => context! { id => profile.id.to_string(), identifiers => Serde(identifiers) },
-            group => profile.groups.first().map(|group| context! { id => &group.id }),
-            traits => Serde(&profile.traits),
-            computed => Serde(&profile.computed),
-            segment,
-            event,
+        let values = values(trigger, about);
+        let render = |field: &str| {
+            let failed =
+                |source| RenderError::Template { trigger: trigger.to_owned(), field: field.to_owned(), source };
+            let template = self.templates.get_template(&template_name(trigger, field)).map_err(failed)?;
+            render(&template, values.clone()).map_err(failed)
         };
-        render(&self.templates.get_template(trigger)?, context)
+        let content = self.contents.get(&send.to).copied().unwrap_or(Content::None);
+        let Content::Fields(rules) = content else { return Ok(Rendered::Body(render("body")?.into_bytes())) };
+        let mut fields = serde_json::Map::new();
+        for rule in rules.iter().filter(|rule| send.content.contains_key(rule.name)) {
+            let text = render(rule.name)?;
+            let value = match rule.form {
+                Form::Text | Form::Html => serde_json::Value::String(text),
+                // A template may well have nothing to say.
+                Form::Json if text.trim().is_empty() => continue,
+                Form::Json => serde_json::from_str(&text).map_err(|source| RenderError::Json {
+                    trigger: trigger.to_owned(),
+                    field: rule.name.to_owned(),
+                    source,
+                })?,
+            };
+            if rule.name == ADDRESS && value.as_str().is_some_and(|address| address.trim().is_empty()) {
+                return Ok(Rendered::NoAddress);
+            }
+            fields.insert(rule.name.to_owned(), value);
+        }
+        Ok(Rendered::Body(serde_json::Value::Object(fields).to_string().into_bytes()))
+    }
+}
+
+/// What templates may speak of.
+pub(super) fn values(trigger: &str, about: &About<'_>) -> Value {
+    let About { message, created_at, profile, occasion } = *about;
+    let identifiers: Vec<_> = profile.identifiers.iter().map(|facts| &facts.identifier).collect();
+    let (segment, event) = match occasion {
+        Occasion::Segment { id, name, entered } => (Some(context! { id, name, entered }), None),
+        Occasion::Event(event) => (None, Some(Value::from(Serde(event_json(event))))),
+    };
+    context! {
+        trigger => context! { id => trigger },
+        message => context! { id => message, created_at => format_millis(created_at) },
+        profile => context! { id => profile.id.to_string(), identifiers => Serde(identifiers) },
+        group => profile.groups.first().map(|group| context! { id => &group.id }),
+        traits => Serde(&profile.traits),
+        computed => Serde(&profile.computed),
+        segment,
+        event,
     }
 }
 

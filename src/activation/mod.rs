@@ -1,8 +1,15 @@
 //! From what a customer does to what is sent: messages are made with the epoch that causes them, and dispatched after.
 
+pub mod content;
 pub mod messages;
+mod mirrors;
+pub mod contact;
+pub mod gate;
 pub mod outbox;
+pub mod dead_letters;
 pub mod dispatchers;
 
 pub use dispatchers::Dispatchers;
-pub use messages::{Messages, Occasion, TemplateError};
+pub use gate::Gate;
+pub use messages::{About, Messages, Occasion, RenderError, Rendered, TemplateError};
+pub use mirrors::Mirror;

@@ -1,9 +1,10 @@
 //! The store's outbox, as destinations see it.
 
-use crate::store::outbox::{StoredMessage, TABLE};
+use super::gate::Gate;
+use crate::store::outbox::{Status, StoredMessage, TABLE};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
-use tributary_connectors::destination::{Message, Outbox, OutboxError};
+use tributary_connectors::destination::{Admission, Message, Outbox, OutboxError, Settled};
 use tributary_model::Millis;
 
 /// Messages settled in one write.
@@ -11,50 +12,58 @@ const SETTLE: usize = 1_000;
 
 /// The outbox in a store. What it notes is not synced: after a power cut a message may be sent once more, under its id.
 #[derive(Clone, Debug)]
-pub struct StoreOutbox(pub Arc<Store>);
-
-fn stored(message: &Message) -> StoredMessage {
-    StoredMessage {
-        id: message.id.clone(),
-        trigger: message.trigger.clone(),
-        profile: message.profile,
-        about: message.about,
-        body: message.body.to_vec(),
-        created_at: message.created_at,
-        attempts: message.attempts,
-    }
+pub struct StoreOutbox {
+    store: Arc<Store>,
+    gate: Arc<Gate>,
 }
 
 impl StoreOutbox {
+    /// The outbox of a store, whose messages are let out by these rules.
+    pub fn new(store: Arc<Store>, gate: Arc<Gate>) -> Self {
+        Self { store, gate }
+    }
+
     fn read(
         &self,
         destination: &str,
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, StoredMessage)>, StoreError> {
-        self.0.view().messages_to(TABLE, destination, after, limit)
+        self.store.view().messages_to(TABLE, destination, after, limit)
     }
 
-    fn settle(&self, message: &Message, status: &str, reason: Option<&str>, at: Millis) -> Result<(), StoreError> {
-        let (destination, number) = (&message.destination, message.sequence);
-        let _held = self.0.hold_outbox();
-        // Whoever was deleted while it was under way leaves no trace of it.
-        if !self.0.view().is_to_send(destination, number)? {
-            return Ok(());
-        }
-        let mut kept = stored(message);
-        kept.attempts += 1;
-        let mut batch = self.0.batch();
-        match status {
-            "delivered" => batch.delete_message(destination, number)?,
-            "dead" => {
-                batch.delete_message(destination, number)?;
-                batch.put_dead(destination, number, &kept)?;
+    fn settle_all(&self, settled: &[(Message, Settled)], at: Millis) -> Result<(), StoreError> {
+        let _held = self.store.hold_outbox();
+        let view = self.store.view();
+        let mut batch = self.store.batch();
+        for (message, settled) in settled {
+            let (destination, number) = (&message.destination, message.sequence);
+            // Whoever was deleted while it was under way leaves no trace of it.
+            let Some(mut kept) = view.message(TABLE, destination, number)? else { continue };
+            kept.attempts += u32::from(!matches!(settled, Settled::Postponed(_)));
+            let (status, reason) = match settled {
+                Settled::Delivered => (Status::Delivered, None),
+                Settled::MaybeSent(reason) => (Status::MaybeSent, Some(reason)),
+                Settled::Failed(reason) => (Status::Retrying, Some(reason)),
+                Settled::Postponed(reason) => (Status::Postponed, Some(reason)),
+                Settled::Dead(reason) => (Status::Dead, Some(reason)),
+                Settled::Unreachable(reason) => (Status::Unreachable, Some(reason)),
+            };
+            match settled {
+                Settled::Failed(_) | Settled::Postponed(_) => batch.keep_message(destination, number, &kept)?,
+                Settled::Delivered | Settled::MaybeSent(_) => batch.delete_message(destination, number)?,
+                Settled::Dead(_) | Settled::Unreachable(_) => {
+                    batch.delete_message(destination, number)?;
+                    // Nobody got it: it does not count.
+                    if let Some(sent_at) = kept.sent_at.take() {
+                        batch.delete_send(kept.about, sent_at, number)?;
+                    }
+                    batch.put_dead(destination, number, &kept)?;
+                }
             }
-            _ => batch.keep_message(destination, number, &kept)?,
+            batch.put_note(destination, number, &kept, status, reason.map(String::as_str), at)?;
         }
-        batch.put_note(destination, number, &kept, status, reason, at)?;
-        self.0.write(batch, false)
+        self.store.write(batch, false)
     }
 
     fn settle_through(
@@ -65,17 +74,17 @@ impl StoreOutbox {
         at: Millis,
     ) -> Result<(), StoreError> {
         loop {
-            let _held = self.0.hold_outbox();
+            let _held = self.store.hold_outbox();
             let mut messages = self.read(destination, after, SETTLE)?;
             let read = messages.len();
             messages.retain(|(number, _)| *number <= sequence);
-            let mut batch = self.0.batch();
+            let mut batch = self.store.batch();
             for (number, message) in &messages {
                 batch.delete_message(destination, *number)?;
-                batch.put_note(destination, *number, message, "delivered", None, at)?;
+                batch.put_note(destination, *number, message, Status::Delivered, None, at)?;
             }
             // Synced, so that the outbox does not fall behind the destination's progress record for long.
-            self.0.write(batch, true)?;
+            self.store.write(batch, true)?;
             if messages.len() < SETTLE || read < SETTLE {
                 return Ok(());
             }
@@ -104,20 +113,12 @@ impl Outbox for StoreOutbox {
         Ok(messages.into_iter().map(message).collect())
     }
 
-    fn is_pending(&self, message: &Message) -> Result<bool, OutboxError> {
-        self.0.view().is_to_send(&message.destination, message.sequence).map_err(failed)
+    fn admit(&self, messages: &[Message], at: Millis) -> Result<Vec<Admission>, OutboxError> {
+        self.gate.admit(&self.store, messages, at).map_err(failed)
     }
 
-    fn delivered(&self, message: &Message, at: Millis) -> Result<(), OutboxError> {
-        self.settle(message, "delivered", None, at).map_err(failed)
-    }
-
-    fn failed(&self, message: &Message, reason: &str, at: Millis) -> Result<(), OutboxError> {
-        self.settle(message, "retrying", Some(reason), at).map_err(failed)
-    }
-
-    fn dead(&self, message: &Message, reason: &str, at: Millis) -> Result<(), OutboxError> {
-        self.settle(message, "dead", Some(reason), at).map_err(failed)
+    fn settle(&self, settled: &[(Message, Settled)], at: Millis) -> Result<(), OutboxError> {
+        self.settle_all(settled, at).map_err(failed)
     }
 
     fn delivered_through(

@@ -2,8 +2,8 @@
 
 use super::error::ErrorAnswer;
 use super::{
-    audit, definition_changes, definitions, groups, identity, ingest, operations, preview, profiles, segment_details,
-    segments, snapshots, statements, suggestions,
+    audit, dead_letters, definition_changes, definitions, groups, identity, ingest, operations, preview, profiles,
+    segment_details, segments, snapshots, statements, suggestions,
 };
 use std::sync::LazyLock;
 use utoipa::openapi::path::Operation;
@@ -129,6 +129,8 @@ fn is_open(operation: &Operation) -> bool {
         segment_details::history,
         segment_details::overlap,
         operations::rejected,
+        dead_letters::list,
+        dead_letters::replay,
         audit::audited,
         snapshots::take_snapshot,
         snapshots::delete_snapshot,

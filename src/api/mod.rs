@@ -13,6 +13,7 @@ pub mod identity;
 pub mod statements;
 pub mod suggestions;
 pub mod groups;
+pub mod dead_letters;
 pub mod definitions;
 pub mod definition_changes;
 pub mod segments;
@@ -167,6 +168,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}/segments/{id}/explain", get(segment_details::explain))
         .route("/v1/segments/{id}/members", get(segments::members))
         .route("/v1/rejected", get(operations::rejected))
+        .route("/v1/dead_letters", get(dead_letters::list))
+        .route("/v1/dead_letters/replay", post(dead_letters::replay))
         .route("/v1/audit", get(audit::audited))
         .route("/v1/snapshots", post(snapshots::take_snapshot))
         .route("/v1/snapshots/{id}", delete(snapshots::delete_snapshot))

@@ -17,6 +17,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// The page that somebody asks for.
+    pub(super) const fn new(limit: Option<usize>, cursor: Option<u64>) -> Self {
+        Self { limit, cursor }
+    }
+
     /// How many.
     pub(super) fn limit(&self) -> usize {
         self.limit.unwrap_or(USUAL).clamp(1, LARGEST)

@@ -170,10 +170,17 @@ struct MessageAnswer {
     id: String,
     trigger: String,
     destination: String,
-    /// `pending`, `retrying`, `delivered` or `dead`.
+    /// `pending`, `retrying`, `postponed` (the destination takes no more for now), `waiting` (for its time), `delivered`,
+    /// `maybe_sent` (nobody has said so, and it is not sent again), `held` (back, for `reason`), `dead`, or `unreachable` (and
+    /// so is its address).
     status: String,
+    /// Why: what a destination answered; or `no_address`, `suppressed`, `no_consent`, `unsubscribed`, `holdout`, `cooldown`,
+    /// `frequency_cap`, `quiet_hours`, `void`.
     reason: Option<String>,
     at: String,
+    /// Until when it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 /// The messages of a profile, latest first.
@@ -212,6 +219,7 @@ pub async fn messages(
             status: note.status,
             reason: note.reason,
             at: format_millis(note.at),
+            until: note.until.map(format_millis),
         });
         Ok(MessagesAnswer { messages: messages.collect(), next })
     });

@@ -96,6 +96,20 @@ impl ApiState {
         self.wanted.borrow().definitions.clone()
     }
 
+    /// Whether there is a destination.
+    ///
+    /// # Errors
+    /// 404 that tells which there are.
+    pub fn destination(&self, id: &str) -> Result<(), ApiError> {
+        let definitions = self.definitions();
+        if definitions.destinations.contains_key(id) {
+            return Ok(());
+        }
+        let known: Vec<&str> = definitions.destinations.keys().map(String::as_str).collect();
+        let message = format!("there is no destination `{id}`; there are: {}", known.join(", "));
+        Err(ApiError::not_found("no_such_destination", message))
+    }
+
     /// Room for one more open stream, for as long as this is held.
     ///
     /// # Errors

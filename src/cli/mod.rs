@@ -1,4 +1,4 @@
-//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `backup`, `restore`, `verify`,
+//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `destinations`, `backup`, `restore`, `verify`,
 //! `replay`, `token`, `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
@@ -9,6 +9,7 @@ pub mod backup;
 pub mod check;
 mod configured;
 pub mod demo;
+pub mod destinations;
 pub mod evaluate;
 mod frozen;
 pub mod identity;
@@ -58,6 +59,9 @@ pub enum Command {
     /// Tell what identity rules do
     #[command(subcommand)]
     Identity(IdentityCommand),
+    /// Tell whether a destination takes messages, list what it did not take, and send that again
+    #[command(subcommand)]
+    Destinations(DestinationsCommand),
     /// Copy the state and the embedded log to a folder of backups, also while the server runs; what is there is not copied again
     Backup(BackupArgs),
     /// Put a backup into the data folder, which must have none of it
@@ -127,6 +131,56 @@ pub enum IdentityCommand {
     Plan(ConfigArgs),
     /// Tell how good the suggestions of `identity.suggestions` are on records of which it is known who is who
     Evaluate(EvaluateArgs),
+}
+
+/// `tributary destinations`
+#[derive(Clone, Debug, Subcommand)]
+pub enum DestinationsCommand {
+    /// Send one message, made up and marked as a test, to a destination of the definitions, and tell what it answers
+    Test(TestArgs),
+    /// List the messages to a destination that were given up, one JSON a line
+    Dead(DeadArgs),
+    /// Send messages again that were given up
+    Replay(ReplayDeadArgs),
+}
+
+/// `tributary destinations test`
+#[derive(Clone, Debug, Args)]
+pub struct TestArgs {
+    /// The destination's id
+    #[arg(value_name = "ID")]
+    pub destination: String,
+    /// Where the message goes, for e-mail, text messages and push: a mailbox, a phone number, a token
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// Which files to read.
+    #[command(flatten)]
+    pub files: ConfigArgs,
+}
+
+/// `tributary destinations dead`
+#[derive(Clone, Debug, Args)]
+pub struct DeadArgs {
+    /// The destination's id
+    #[arg(value_name = "ID")]
+    pub destination: String,
+    /// Where the server listens; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
+}
+
+/// `tributary destinations replay`
+#[derive(Clone, Debug, Args)]
+pub struct ReplayDeadArgs {
+    /// The destination's id
+    #[arg(value_name = "ID")]
+    pub destination: String,
+    /// Ids of messages [default: all that were given up]
+    #[arg(value_name = "MESSAGE")]
+    pub messages: Vec<String>,
+    /// Where the server listens; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
 }
 
 /// `tributary identity evaluate`
@@ -224,6 +278,7 @@ pub fn main() -> ExitCode {
         Command::Apply(args) => apply::run(&args, false),
         Command::Diff(args) => apply::run(&args, true),
         Command::Identity(command) => identity::run(&command),
+        Command::Destinations(command) => destinations::run(&command),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => verify::run(&args),
@@ -262,6 +317,7 @@ mod tests {
             "apply",
             "diff",
             "identity",
+            "destinations",
             "backup",
             "restore",
             "verify",

@@ -150,6 +150,11 @@ impl<'a> Field<'a> {
         found
     }
 
+    /// Whether it is written as a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.node.kind, Kind::List(_))
+    }
+
     /// The items of a list.
     pub(crate) fn list(&self) -> Vec<Self> {
         let Kind::List(items) = &self.node.kind else {

@@ -71,8 +71,27 @@ pub(crate) fn resolve(field: &Field<'_>, variables: &Variables, literal_allowed:
     literal_allowed.then(|| text.to_owned())
 }
 
-/// A signing secret as Standard Webhooks has it: `whsec_` and base64.
-pub(crate) fn resolve_webhook_secret(field: &Field<'_>, variables: &Variables) -> Option<Secret> {
+/// What `env:NAME` or `file:PATH` stands for.
+pub(crate) fn resolve_secret(field: &Field<'_>, variables: &Variables) -> Option<Secret> {
+    resolve(field, variables, false).map(Secret::new)
+}
+
+/// Signing secrets as Standard Webhooks has them, `whsec_` and base64: one, or a list of two while the key is changed.
+pub(crate) fn resolve_webhook_secrets(field: &Field<'_>, variables: &Variables) -> Option<Vec<Secret>> {
+    if !field.is_list() {
+        return Some(vec![resolve_webhook_secret(field, variables)?]);
+    }
+    let fields = field.list();
+    if !(1..=2).contains(&fields.len()) {
+        field.wrong("write one secret; or two while the key is changed, the new one first");
+        return None;
+    }
+    // All are looked at, so that each mistake is told.
+    let secrets: Vec<_> = fields.iter().map(|field| resolve_webhook_secret(field, variables)).collect();
+    secrets.into_iter().collect()
+}
+
+fn resolve_webhook_secret(field: &Field<'_>, variables: &Variables) -> Option<Secret> {
     use base64::Engine;
     let text = resolve(field, variables, false)?;
     let encoded = text.strip_prefix("whsec_");

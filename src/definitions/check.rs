@@ -92,7 +92,7 @@ pub(super) fn compile(definitions: &Definitions, edited: &BTreeSet<Named>) -> Re
         {
             return Err(Refused::InUse(format!("trigger `{id}` is set off by the segment `{segment}`")));
         }
-        let unknown = computed_in_template(&trigger.send.body).into_iter();
+        let unknown = trigger.send.content.values().flat_map(|text| computed_in_template(text));
         if let Some(name) = unknown.into_iter().find(|name| !definitions.traits.contains_key(name)) {
             return Err(Refused::InUse(format!("the message of trigger `{id}` reads `computed.{name}`")));
         }

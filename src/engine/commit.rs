@@ -2,14 +2,16 @@
 
 use super::epoch::{Prepared, Work};
 use super::fire::{Cause, Outbox};
+use super::mirror;
 use super::preview::live::Happened;
 use super::status::Committed;
 use super::tally::{Moves, tally};
+use super::void;
 use super::worker::Outputs;
 use super::write::{
     PriorView, segment_id, write_base_facts, write_conflicts, write_groups, write_members, write_owners, write_wakes,
 };
-use crate::activation::{Messages, Occasion};
+use crate::activation::{Messages, Occasion, gate};
 use crate::store::{Meta, Store, StoreError};
 use crate::telemetry;
 use crossbeam_channel::Receiver;
@@ -118,6 +120,8 @@ impl Committer {
             Work::Hydrated { now, aggregates } => {
                 self.meta.aggregates.clone_from(aggregates);
                 self.reconcile(std::mem::take(truth), *now)?;
+                mirror::catch_up(self)?;
+                self.publish()?;
             }
             Work::Epoch(prepared) => {
                 let epoch = prepared.epoch;
@@ -170,7 +174,8 @@ impl Committer {
 
     fn try_commit(&self, prepared: &Prepared, changes: &Changes) -> Result<(Meta, usize), StoreError> {
         // Messages of whoever is deleted stay as they are seen here until they are gone.
-        let _held = (!prepared.deleted.is_empty()).then(|| self.store.hold_outbox());
+        let releases = self.store.next_waiting().is_some_and(|due| due <= prepared.clock);
+        let held = (releases || !prepared.deleted.is_empty()).then(|| self.store.hold_outbox());
         let view = self.store.view();
         let qualified = qualify(changes, &PriorView { view: &view, plan: &self.plan }, prepared.clock)?;
         let mut meta = self.meta.clone();
@@ -216,7 +221,12 @@ impl Committer {
         }
         tally(&mut batch, &view, &mut meta, &moves)?;
         let mut rejected = prepared.rejected.clone();
+        if releases {
+            meta.next_message = gate::release(&view, &mut batch, meta.next_message, prepared.clock)?;
+        }
         let mut outbox = Outbox::new(self, &view, prepared, changes);
+        void::retract(&mut outbox, &mut batch, &mut meta, (prepared, changes))?;
+        mirror::follow(&mut outbox, &mut batch, &mut meta, (prepared, changes), &mut rejected)?;
         for (profile, segment, transition) in &qualified.transitions {
             let Some(id) = segment_id(&self.plan, *segment) else { continue };
             let enters = *transition == Transition::Enter;
@@ -225,7 +235,7 @@ impl Committer {
                 if is_silent && !definition.fire_on_backfill {
                     continue;
                 }
-                let occasion = Occasion::Segment { id, name: self.plan.segment_name(id) };
+                let occasion = Occasion::Segment { id, name: self.plan.segment_name(id), entered: enters };
                 let cause = Cause { profile: *profile, occasion, place: None };
                 outbox.send(&mut batch, &mut meta, trigger, cause, &mut rejected)?;
             }
@@ -264,6 +274,9 @@ impl Committer {
         let bytes = batch.size();
         crash::at(Place::CommitReady);
         self.store.write(batch, true)?;
+        if held.is_some() {
+            self.store.look_who_waits()?;
+        }
         crash::at(Place::CommitWritten);
         Ok((meta, bytes))
     }

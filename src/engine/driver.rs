@@ -193,7 +193,8 @@ impl<D: Dataflow> Driver<D> {
                 Err(_) => Err(EngineError::Stopping),
             };
         }
-        let next_timer = self.timers.next(self.committed.borrow().next_wake);
+        let waiting = self.store.next_waiting();
+        let next_timer = self.timers.next(self.committed.borrow().next_wake).into_iter().chain(waiting).min();
         let mut entries = std::mem::take(&mut self.held);
         let mut step = Step::Done;
         if entries.is_empty() {
@@ -213,7 +214,9 @@ impl<D: Dataflow> Driver<D> {
         }
         let turn = self.redefining.turn(next_step, &mut self.intake, profiles)?;
         let (due, now) = self.timers.due(&self.store, now, self.last.1, (committed, next_wake), epoch)?;
-        if entries.is_empty() && due.is_empty() && !turn.is_due {
+        // Messages that wait come back with the commit; until that is through, they are not asked about again.
+        let releases = committed == self.last.0 && waiting.is_some_and(|due| due <= now);
+        if entries.is_empty() && due.is_empty() && !turn.is_due && !releases {
             return Ok(step);
         }
         if !entries.is_empty() {

@@ -3,9 +3,9 @@
 use super::commit::Committer;
 use super::epoch::Prepared;
 use super::lookup::{Profile, Reading};
-use crate::activation::Occasion;
 use crate::activation::messages::message_id;
-use crate::store::outbox::StoredMessage;
+use crate::activation::{About, Occasion, Rendered};
+use crate::store::outbox::{Status, StoredMessage};
 use crate::store::{Batch, Meta, Rejected, StoreError, View};
 use crate::telemetry;
 use foldhash::{HashMap, HashMapExt};
@@ -25,8 +25,8 @@ pub(super) struct Cause<'a> {
 
 /// Makes an epoch's messages.
 pub(super) struct Outbox<'a> {
-    committer: &'a Committer,
-    view: &'a View<'a>,
+    pub(super) committer: &'a Committer,
+    pub(super) view: &'a View<'a>,
     prepared: &'a Prepared,
     changes: &'a Changes,
     profiles: HashMap<ProfileId, Arc<Profile>>,
@@ -59,29 +59,44 @@ impl<'a> Outbox<'a> {
         let customer = self.profile(profile)?;
         let id = message_id(&meta.state_id, trigger, profile, self.prepared.epoch, place.map_or(0, |place| place + 1));
         let about = self.about(&customer, place);
-        match committer.messages.render(trigger, &id, &customer, occasion) {
-            Ok(body) => {
-                let message = StoredMessage {
-                    id,
-                    trigger: trigger.to_owned(),
-                    profile,
-                    about,
-                    body: body.into_bytes(),
-                    created_at: self.prepared.clock,
-                    attempts: 0,
-                };
-                batch.put_message(&definition.send.to, meta.next_message, &message)?;
-                meta.next_message += 1;
-                telemetry::fired(trigger);
+        let clock = self.prepared.clock;
+        let told = About { message: &id, created_at: clock, profile: &customer, occasion };
+        let body = match committer.messages.render(trigger, &told) {
+            Ok(Rendered::Body(body)) => Some(body),
+            Ok(Rendered::NoAddress) => None,
+            Err(error) => {
+                telemetry::render_failed(trigger);
+                rejected.push(Rejected {
+                    received_at: clock,
+                    code: "template_failed".to_owned(),
+                    reason: error.to_string(),
+                    source: format!("trigger {trigger}"),
+                    body: serde_json::json!({ "profile": profile.to_string() }).to_string().into_bytes(),
+                });
+                return Ok(());
             }
-            Err(error) => rejected.push(Rejected {
-                received_at: self.prepared.clock,
-                code: "template_failed".to_owned(),
-                reason: format!("triggers.{trigger}.send.body cannot be rendered: {error}"),
-                source: format!("trigger {trigger}"),
-                body: serde_json::json!({ "profile": profile.to_string() }).to_string().into_bytes(),
-            }),
+        };
+        let has_address = body.is_some();
+        let message = StoredMessage {
+            id,
+            trigger: trigger.to_owned(),
+            profile,
+            about,
+            body: body.unwrap_or_default(),
+            created_at: clock,
+            attempts: 0,
+            sent_at: None,
+            retracts: false,
+        };
+        let destination = &definition.send.to;
+        if has_address {
+            batch.put_message(destination, meta.next_message, &message)?;
+            telemetry::fired(trigger);
+        } else {
+            batch.put_note(destination, meta.next_message, &message, Status::Held, Some("no_address"), clock)?;
+            telemetry::held_back(trigger, "no_address");
         }
+        meta.next_message += 1;
         Ok(())
     }
 
@@ -92,21 +107,30 @@ impl<'a> Outbox<'a> {
         if let Some((identifier, _)) = place.and_then(|place| events.get(place)) {
             return *identifier;
         }
-        // An epoch may have many events, and many messages.
-        let latest = self.latest.get_or_init(|| {
-            let mut latest = HashMap::new();
-            for (identifier, event) in events {
-                let at = (event.timestamp, event.message_id);
-                latest.entry(*identifier).and_modify(|held| *held = at.max(*held)).or_insert(at);
-            }
-            latest
-        });
+        let latest = self.latest();
         let own = customer.identifiers.iter().map(|facts| facts.identifier.id());
         let of_own = own.filter_map(|identifier| latest.get(&identifier).map(|at| (at, identifier)));
         of_own.max().map_or(IdentifierId(customer.id.0), |(_, identifier)| identifier)
     }
 
-    fn profile(&mut self, id: ProfileId) -> Result<Arc<Profile>, StoreError> {
+    /// When the latest event happened that an identifier has in the epoch.
+    pub(super) fn latest_event(&self, identifier: &IdentifierId) -> Option<Millis> {
+        self.latest().get(identifier).map(|(at, _)| *at)
+    }
+
+    /// An epoch may have many events, and many messages: each is walked once.
+    fn latest(&self) -> &HashMap<IdentifierId, (Millis, MessageId)> {
+        self.latest.get_or_init(|| {
+            let mut latest = HashMap::new();
+            for (identifier, event) in &self.prepared.events {
+                let at = (event.timestamp, event.message_id);
+                latest.entry(*identifier).and_modify(|held| *held = at.max(*held)).or_insert(at);
+            }
+            latest
+        })
+    }
+
+    pub(super) fn profile(&mut self, id: ProfileId) -> Result<Arc<Profile>, StoreError> {
         if let Some(profile) = self.profiles.get(&id) {
             return Ok(profile.clone());
         }

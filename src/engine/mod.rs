@@ -28,6 +28,8 @@ pub mod preview;
 pub mod commit;
 mod write;
 mod fire;
+mod mirror;
+mod void;
 pub mod tally;
 mod reconcile;
 pub mod derived;

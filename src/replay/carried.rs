@@ -1,14 +1,17 @@
 //! What a state holds that no log has: what was defined, sent, refused and asked for.
 
-use crate::store::{Meta, Store, StoreError, audit, counts, definitions, outbox, rejected};
+use crate::store::{Meta, Store, StoreError, audit, counts, definitions, mirrored, outbox, rejected, sends, waiting};
 
 /// Tables that are taken from the state that there was, whatever a replay has put there.
-const CARRIED: [&str; 8] = [
+const CARRIED: [&str; 11] = [
     definitions::TABLE,
     definitions::CHANGES,
     outbox::TABLE,
     outbox::DEAD,
     outbox::MESSAGES,
+    waiting::TABLE,
+    sends::TABLE,
+    mirrored::TABLE,
     rejected::TABLE,
     counts::TABLE,
     audit::TABLE,

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The version that every stored value begins with.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 /// How bytes stand for fields.
 const FORMAT: bincode::config::Configuration = bincode::config::standard();
 /// Room from the beginning: most facts, the largest of what is written often, take no more.

@@ -7,6 +7,7 @@ mod error;
 pub mod codec;
 pub mod keys;
 mod tables;
+mod view;
 mod copies;
 pub mod facts;
 pub mod links;
@@ -23,6 +24,10 @@ pub mod seen;
 pub mod history;
 pub mod rejected;
 pub mod outbox;
+pub mod waiting;
+pub mod sends;
+pub mod suppressions;
+pub mod mirrored;
 pub mod audit;
 pub mod definitions;
 pub mod meta;
@@ -33,8 +38,9 @@ pub use error::StoreError;
 pub use links::LinkFacts;
 pub use meta::Meta;
 pub use rejected::Rejected;
+pub use view::View;
 
-use rocksdb::{ColumnFamily, DB, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, IteratorMode, Options, WriteBatch, WriteOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -72,6 +78,8 @@ pub struct Store {
     failed: watch::Sender<Option<String>>,
     /// Held by whoever looks at a message and then writes what became of it.
     outbox: Mutex<()>,
+    /// When the next message that waits is due; the end of time if none does.
+    next_waiting: AtomicI64,
 }
 
 impl std::fmt::Debug for Store {
@@ -114,6 +122,7 @@ impl Store {
         }
         let clock = store.view().meta()?.map_or(Millis::MIN, |meta| meta.clock);
         store.clock.store(clock, Ordering::Relaxed);
+        store.look_who_waits()?;
         Ok(Self { tap: Some(tap), ..store })
     }
 
@@ -148,10 +157,12 @@ impl Store {
             true => DB::open_cf_descriptors_read_only(&db_options, dir, families, false)?,
             false => DB::open_cf_descriptors(&db_options, dir, families)?,
         };
-        let store = Self { db, tap: None, clock, options, failed: watch::Sender::new(None), outbox: Mutex::new(()) };
+        let (failed, next_waiting) = (watch::Sender::new(None), AtomicI64::new(Millis::MAX));
+        let store = Self { db, tap: None, clock, options, failed, outbox: Mutex::new(()), next_waiting };
         if let Some(meta) = store.view().meta()? {
             store.clock.store(meta.clock, Ordering::Relaxed);
         }
+        store.look_who_waits()?;
         Ok(store)
     }
 
@@ -182,6 +193,22 @@ impl Store {
         if let Some(clock) = batch.clock {
             self.clock.store(clock, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// When the next message that waits is due, as of the last look; the time may have come.
+    pub fn next_waiting(&self) -> Option<Millis> {
+        Some(self.next_waiting.load(Ordering::Relaxed)).filter(|due| *due < Millis::MAX)
+    }
+
+    /// Looks when the next message that waits is due. Only who [holds the outbox](Self::hold_outbox) may, so that none comes
+    /// in between.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn look_who_waits(&self) -> Result<(), StoreError> {
+        let first = self.view().waiting(1)?.first().map(|((due, _), _)| *due);
+        self.next_waiting.store(first.unwrap_or(Millis::MAX), Ordering::Relaxed);
         Ok(())
     }
 
@@ -294,105 +321,6 @@ impl Batch<'_> {
     /// Bytes that the batch will write.
     pub fn size(&self) -> usize {
         self.batch.size_in_bytes()
-    }
-}
-
-/// A snapshot of the state.
-pub struct View<'a> {
-    store: &'a Store,
-    snapshot: SnapshotWithThreadMode<'a, DB>,
-}
-
-impl std::fmt::Debug for View<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "View of {:?}", self.store)
-    }
-}
-
-/// A key and its value, as read.
-type Entry<T> = (Box<[u8]>, T);
-
-impl View<'_> {
-    fn get<T: DeserializeOwned>(&self, table: &'static str, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
-        let found = self.store.db.get_pinned_cf_opt(self.store.family(table)?, key, &options)?;
-        found.map(|bytes| decode(table, &bytes)).transpose()
-    }
-
-    fn get_many<T: DeserializeOwned>(
-        &self,
-        table: &'static str,
-        keys: &[impl AsRef<[u8]>],
-    ) -> Result<Vec<Option<T>>, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
-        let family = self.store.family(table)?;
-        let found = self.store.db.batched_multi_get_cf_opt(family, keys.iter(), false, &options);
-        found.into_iter().map(|value| value?.map(|bytes| decode(table, &bytes)).transpose()).collect()
-    }
-
-    /// Entries whose key begins with `prefix`, from `start` on (inclusive; it may lie past the prefix's begin).
-    fn prefix<'v, T: DeserializeOwned + 'v>(
-        &'v self,
-        table: &'static str,
-        prefix: &[u8],
-        start: &[u8],
-    ) -> Result<impl Iterator<Item = Result<Entry<T>, StoreError>> + 'v, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
-        if let Some(end) = keys::after_prefix(prefix) {
-            options.set_iterate_upper_bound(end);
-        }
-        let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
-        let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, mode);
-        Ok(entries.map(move |entry| {
-            let (key, value) = entry?;
-            let value = decode(table, &value)?;
-            Ok((key, value))
-        }))
-    }
-
-    /// Entries from `start` on, before `end` if it is named.
-    fn range<'v, T: DeserializeOwned + 'v>(
-        &'v self,
-        table: &'static str,
-        start: &[u8],
-        end: Option<&[u8]>,
-    ) -> Result<impl Iterator<Item = Result<Entry<T>, StoreError>> + 'v, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
-        options.set_readahead_size(2 << 20);
-        end.into_iter().for_each(|end| options.set_iterate_upper_bound(end.to_vec()));
-        let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
-        let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, mode);
-        Ok(entries.map(move |entry| {
-            let (key, value) = entry?;
-            let value = decode(table, &value)?;
-            Ok((key, value))
-        }))
-    }
-
-    /// Entries whose key begins with `prefix`, last first.
-    fn prefix_backwards<'v, T: DeserializeOwned + 'v>(
-        &'v self,
-        table: &'static str,
-        prefix: &[u8],
-        before: Option<&[u8]>,
-    ) -> Result<impl Iterator<Item = Result<Entry<T>, StoreError>> + 'v, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
-        options.set_iterate_lower_bound(prefix.to_vec());
-        let end = before.map(<[u8]>::to_vec).or_else(|| keys::after_prefix(prefix));
-        if let Some(end) = &end {
-            options.set_iterate_upper_bound(end.clone());
-        }
-        let entries = self.store.db.iterator_cf_opt(self.store.family(table)?, options, IteratorMode::End);
-        Ok(entries.map(move |entry| {
-            let (key, value) = entry?;
-            let value = decode(table, &value)?;
-            Ok((key, value))
-        }))
     }
 }
 

@@ -30,6 +30,10 @@ pub struct StoredMessage {
     pub created_at: Millis,
     /// Attempts made.
     pub attempts: u32,
+    /// When it was let out, where that counts for caps and cool-downs.
+    pub sent_at: Option<Millis>,
+    /// Whether it takes back an earlier one: then nothing but lists of addresses holds it back.
+    pub retracts: bool,
 }
 
 /// What became of a message.
@@ -41,12 +45,54 @@ pub struct Note {
     pub trigger: String,
     /// Where it was to go.
     pub destination: String,
-    /// `pending`, `retrying`, `delivered` or `dead`.
+    /// See [`Status`].
     pub status: String,
     /// Why, where there is a reason.
     pub reason: Option<String>,
     /// Stable over retries and restarts.
     pub id: String,
+    /// Until when it waits, if it does.
+    pub until: Option<Millis>,
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It stands in the outbox.
+    Pending,
+    /// An attempt has failed; there will be others.
+    Retrying,
+    /// The destination takes no more for now.
+    Postponed,
+    /// It waits for its time.
+    Waiting(Millis),
+    /// It is there.
+    Delivered,
+    /// It may be there: nobody has said so, and it is not sent again.
+    MaybeSent,
+    /// It was not sent, and will not be.
+    Held,
+    /// It is given up.
+    Dead,
+    /// It is given up, and so is its address.
+    Unreachable,
+}
+
+impl Status {
+    /// Its name in HTTP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Retrying => "retrying",
+            Self::Postponed => "postponed",
+            Self::Waiting(_) => "waiting",
+            Self::Delivered => "delivered",
+            Self::MaybeSent => "maybe_sent",
+            Self::Held => "held",
+            Self::Dead => "dead",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// Where a message stands among those of its profile: when it was made, and its number in the outbox.
@@ -89,12 +135,17 @@ impl View<'_> {
         entries.take(limit).map(message).collect()
     }
 
-    /// Whether a message still stands in the outbox.
+    /// A message of a table of messages, if it still stands there.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn is_to_send(&self, destination: &str, number: u64) -> Result<bool, StoreError> {
-        Ok(self.get::<StoredMessage>(TABLE, &key(destination, number))?.is_some())
+    pub fn message(
+        &self,
+        table: &'static str,
+        destination: &str,
+        number: u64,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        self.get(table, &key(destination, number))
     }
 
     /// At most `limit` notes of an identifier's messages, latest message first, each with its place; only those before
@@ -128,7 +179,7 @@ impl Batch<'_> {
     /// If it cannot be encoded.
     pub fn put_message(&mut self, destination: &str, number: u64, message: &StoredMessage) -> Result<(), StoreError> {
         self.put(TABLE, &key(destination, number), message)?;
-        self.put_note(destination, number, message, "pending", None, message.created_at)
+        self.put_note(destination, number, message, Status::Pending, None, message.created_at)
     }
 
     /// Takes a message out of the outbox.
@@ -155,17 +206,29 @@ impl Batch<'_> {
         self.put(DEAD, &key(destination, number), message)
     }
 
+    /// Takes a message out of the dead.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_dead(&mut self, destination: &str, number: u64) -> Result<(), StoreError> {
+        self.delete(DEAD, &key(destination, number))
+    }
+
     /// Forgets an identifier's messages: what became of them, those still to be sent, and the dead ones.
     ///
     /// # Errors
     /// If one cannot be read.
     pub fn delete_messages_of(&mut self, view: &View<'_>, identifier: IdentifierId) -> Result<(), StoreError> {
         for ((_, number), note) in view.notes(identifier, None, usize::MAX)? {
-            if note.status != "delivered" {
+            if note.status != Status::Delivered.name() {
                 self.delete(TABLE, &key(&note.destination, number))?;
                 self.delete(DEAD, &key(&note.destination, number))?;
             }
+            if let Some(until) = note.until {
+                self.delete_waiting((until, number))?;
+            }
         }
+        self.delete_sends_of(identifier)?;
         self.delete_prefix(MESSAGES, &identifier.to_bytes())
     }
 
@@ -178,7 +241,7 @@ impl Batch<'_> {
         destination: &str,
         number: u64,
         message: &StoredMessage,
-        status: &str,
+        status: Status,
         reason: Option<&str>,
         at: Millis,
     ) -> Result<(), StoreError> {
@@ -186,11 +249,20 @@ impl Batch<'_> {
             at,
             trigger: message.trigger.clone(),
             destination: destination.to_owned(),
-            status: status.to_owned(),
+            status: status.name().to_owned(),
             reason: reason.map(str::to_owned),
             id: message.id.clone(),
+            until: if let Status::Waiting(until) = status { Some(until) } else { None },
         };
         self.put(MESSAGES, &note_key(message, number), &note)
+    }
+
+    /// Takes back what was noted of a message under a number that it no longer has.
+    ///
+    /// # Errors
+    /// If the table is missing.
+    pub fn delete_note(&mut self, number: u64, message: &StoredMessage) -> Result<(), StoreError> {
+        self.delete(MESSAGES, &note_key(message, number))
     }
 }
 

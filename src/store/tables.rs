@@ -1,15 +1,15 @@
 //! Which tables there are, and how RocksDB keeps each: what is merged, what is compressed, what is dropped with age.
 
 use super::{
-    StoreOptions, audit, conflicts, counts, definitions, facts, groups, history, links, members, meta, moves, outbox,
-    owners, rejected, seen, statements, timers, wakes,
+    StoreOptions, audit, conflicts, counts, definitions, facts, groups, history, links, members, meta, mirrored, moves,
+    outbox, owners, rejected, seen, sends, statements, suppressions, timers, waiting, wakes,
 };
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options, compaction_filter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tributary_model::Millis;
 
-const TABLES: [&str; 30] = [
+const TABLES: [&str; 34] = [
     facts::TABLE,
     links::TABLE,
     links::LINKED_TO,
@@ -36,6 +36,10 @@ const TABLES: [&str; 30] = [
     outbox::TABLE,
     outbox::DEAD,
     outbox::MESSAGES,
+    waiting::TABLE,
+    sends::TABLE,
+    suppressions::TABLE,
+    mirrored::TABLE,
     audit::TABLE,
     definitions::TABLE,
     definitions::CHANGES,
@@ -103,6 +107,9 @@ pub(super) fn families(
         }
         if table == audit::TABLE {
             family.set_compaction_filter("audit age", age(audit::KEPT_MS, audit::asked_at));
+        }
+        if table == sends::TABLE {
+            family.set_compaction_filter("sends age", age(sends::KEPT_MS, sends::sent_at));
         }
         if table == outbox::MESSAGES {
             family.set_compaction_filter("messages age", age(options.rejected_retention_ms, outbox::noted_at));

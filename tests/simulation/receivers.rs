@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary::activation::outbox::StoreOutbox;
-use tributary_connectors::destination::{Message, Outbox, OutboxError, Progress, Topic};
+use tributary_connectors::destination::{Message, Outbox, OutboxError, Progress, Settled, Topic};
 
 fn json(message: &Message) -> Value {
     serde_json::from_slice(&message.body).unwrap()
@@ -88,15 +88,16 @@ impl SimWebhook {
         let Some(message) = waiting.first() else { return false };
         // Refused; or taken and the answer lost; or the process loses power before it notes it.
         let fate = if self.troubled { rng.random_range(0..10) } else { 9 };
+        let settle = |settled| outbox.settle(&[(message.clone(), settled)], 0).ok();
         if self.settles_first {
-            outbox.delivered(message, 0).ok();
+            settle(Settled::Delivered);
         }
         if fate >= 2 {
             self.bodies.entry(message.id.clone()).or_default().insert(json(message).to_string());
         }
         match fate {
-            0..4 => outbox.failed(message, "503", 0).ok(),
-            _ => outbox.delivered(message, 0).ok(),
+            0..4 => settle(Settled::Failed("503".to_owned())),
+            _ => settle(Settled::Delivered),
         };
         true
     }

@@ -239,7 +239,7 @@ impl World {
             intake: IntakeOptions { cache_entries: self.rng.random_range(2..200), dedupe_horizon_ms: 1_000 * HOUR },
         });
         let engine = engine.map_err(|error| error.to_string())?;
-        let outbox = Arc::new(StoreOutbox(store.clone()));
+        let outbox = Arc::new(StoreOutbox::new(store.clone(), Arc::default()));
         self.process = Some(Process { store, definer, engine, outbox, next_at_start, is_settled: false });
         Ok(())
     }

@@ -9,6 +9,7 @@ pub(crate) mod disk;
 pub(crate) mod sse;
 pub(crate) mod receiver;
 pub(crate) mod kafka;
+pub(crate) mod postgres;
 pub(crate) mod traffic;
 pub(crate) mod load;
 pub(crate) mod crash;

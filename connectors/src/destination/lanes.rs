@@ -44,8 +44,11 @@ impl Lanes {
         self.lanes.get(&profile)?.front().cloned()
     }
 
-    /// When the next lane that waits may go on.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    /// When the next lane may go on: now if one is ready; `None` if none waits either.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        if !self.ready.is_empty() {
+            return Some(now);
+        }
         self.waiting.peek().map(|Reverse((due, _))| *due)
     }
 
@@ -70,7 +73,7 @@ impl Lanes {
         }
     }
 
-    /// The lane's first message could not be noted as settled: it is sent again.
+    /// The lane's first message is to be sent again, not before `due`, and no attempt is counted.
     pub(super) fn repeat(&mut self, profile: ProfileId, due: Instant) {
         self.waiting.push(Reverse((due, profile)));
     }

@@ -1,6 +1,7 @@
 //! What is sent, where it waits, and what can come of it.
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tributary_model::{IdentifierId, Millis, ProfileId};
 
@@ -27,6 +28,17 @@ pub struct Message {
     pub attempts: u32,
 }
 
+impl Message {
+    /// The fields that the trigger's templates have made: the body of all destinations but webhooks and topics.
+    ///
+    /// # Errors
+    /// What comes of a message that has other fields than its destination needs: it will never be taken.
+    pub fn fields<T: DeserializeOwned>(&self) -> Result<T, Outcome> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Outcome::Dead { reason: format!("the message's fields cannot be read: {error}") })
+    }
+}
+
 /// What came of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -38,14 +50,62 @@ pub enum Outcome {
         reason: String,
         /// How long the receiver asked to be left alone.
         after: Option<Duration>,
+        /// What has to change until then.
+        blame: Blame,
+    },
+    /// It may be there: nobody has said so, and sending it again might have it come twice.
+    MaybeSent {
+        /// Why it is not known.
+        reason: String,
     },
     /// It will never be taken.
     Dead {
         /// Why.
         reason: String,
     },
-    /// It no longer stands in the outbox: whom it is about was deleted.
-    Withdrawn,
+    /// Nothing can reach this address any more: a token that is no longer registered, a mailbox that is not there, a person
+    /// who wants nothing.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What stands in the way of a message that may be taken later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The destination itself: it is not there, has trouble, or does not know us. Others would fare the same.
+    Destination,
+    /// Only this message, only now.
+    Message,
+    /// Too many came too quickly. That is no failed attempt.
+    Pace,
+}
+
+/// Whether a message may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may.
+    Send,
+    /// It has left the outbox: whom it is about was deleted; or it is held back, or waits for its time, which is noted.
+    Gone,
+}
+
+/// What is noted of a message after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is there, and leaves the outbox.
+    Delivered,
+    /// It may be there, and leaves the outbox.
+    MaybeSent(String),
+    /// An attempt has failed; it stays.
+    Failed(String),
+    /// Too many came too quickly; it stays, and no attempt is counted.
+    Postponed(String),
+    /// It is given up, and goes to the dead letters.
+    Dead(String),
+    /// The same; and nothing can reach its address any more.
+    Unreachable(String),
 }
 
 /// The outbox cannot be read or written.
@@ -61,29 +121,17 @@ pub trait Outbox: Send + Sync + 'static {
     /// If it cannot be read.
     fn pending(&self, destination: &str, after: Option<u64>, limit: usize) -> Result<Vec<Message>, OutboxError>;
 
-    /// Whether a message that was read still stands there.
+    /// Whether each of some messages may go now, in their order.
     ///
     /// # Errors
-    /// If it cannot be read.
-    fn is_pending(&self, message: &Message) -> Result<bool, OutboxError>;
+    /// If the outbox cannot be read or written.
+    fn admit(&self, messages: &[Message], at: Millis) -> Result<Vec<Admission>, OutboxError>;
 
-    /// The message is there: it leaves the outbox.
+    /// Notes what came of attempts, all or nothing.
     ///
     /// # Errors
-    /// If it cannot be written; the message is then sent again.
-    fn delivered(&self, message: &Message, at: Millis) -> Result<(), OutboxError>;
-
-    /// An attempt failed: the message stays, with one more attempt.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    fn failed(&self, message: &Message, reason: &str, at: Millis) -> Result<(), OutboxError>;
-
-    /// The message is given up: it goes to the dead letters.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    fn dead(&self, message: &Message, reason: &str, at: Millis) -> Result<(), OutboxError>;
+    /// If it cannot be written; what was delivered is then sent again.
+    fn settle(&self, settled: &[(Message, Settled)], at: Millis) -> Result<(), OutboxError>;
 
     /// All messages to a destination with sequences above `after`, up to a sequence, are there. Those up to `after` are
     /// settled, and are not looked for.
@@ -101,10 +149,13 @@ pub trait Outbox: Send + Sync + 'static {
 
 /// Learns what happens, for metrics.
 pub trait Observer: Send + Sync + 'static {
-    /// An attempt has ended: `delivered`, `retried` or `dead`; and how long after the message's epoch.
+    /// An attempt has ended: `delivered`, `retried`, `postponed`, `maybe_sent`, `unreachable` or `dead`; and how long after
+    /// the message's epoch.
     fn attempted(&self, destination: &str, outcome: &'static str, since_created: Duration);
     /// So many deliveries are under way.
     fn in_flight(&self, destination: &str, count: usize);
+    /// Whether the destination is left alone for a while, because all fails there.
+    fn broken(&self, destination: &str, is_open: bool);
 }
 
 /// Learns nothing.
@@ -114,4 +165,5 @@ pub struct NullObserver;
 impl Observer for NullObserver {
     fn attempted(&self, _destination: &str, _outcome: &'static str, _since_created: Duration) {}
     fn in_flight(&self, _destination: &str, _count: usize) {}
+    fn broken(&self, _destination: &str, _is_open: bool) {}
 }

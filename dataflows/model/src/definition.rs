@@ -3,10 +3,9 @@
 //! These are the *checked* forms. How they are written in YAML, and what is said of a mistake, is the
 //! configuration's business.
 
-use crate::{Matching, Normalise, limits};
+use crate::{ContactPolicy, Destination, Matching, Normalise, TriggerPolicy, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// All definitions together. Ids are the keys; each is unique across the folder.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +18,8 @@ pub struct Definitions {
     pub segments: BTreeMap<String, Segment>,
     /// Destinations by id.
     pub destinations: BTreeMap<String, Destination>,
+    /// When customers may be contacted.
+    pub contact: ContactPolicy,
     /// Triggers by id.
     pub triggers: BTreeMap<String, Trigger>,
 }
@@ -87,63 +88,6 @@ pub struct Segment {
     pub condition: String,
 }
 
-/// Where triggers go.
-#[derive(Clone, Debug)]
-pub enum Destination {
-    /// An HTTP endpoint, signed as Standard Webhooks says.
-    Webhook(WebhookDestination),
-    /// A Kafka topic, written in transactions.
-    Kafka(KafkaDestination),
-}
-
-/// An HTTP endpoint.
-#[derive(Clone, Debug)]
-pub struct WebhookDestination {
-    /// `http` or `https`.
-    pub url: String,
-    /// Signs each delivery where set.
-    pub secret: Option<Secret>,
-    /// Whether loopback and private addresses may be called.
-    pub allow_private: bool,
-    /// How long one attempt may take, in milliseconds.
-    pub timeout_ms: u64,
-    /// Attempts before the message is dead.
-    pub max_attempts: u32,
-    /// Deliveries under way at once.
-    pub concurrency: usize,
-}
-
-/// A Kafka topic.
-#[derive(Clone, Debug)]
-pub struct KafkaDestination {
-    /// The topic that messages are written to, keyed by profile id.
-    pub topic: String,
-    /// Another cluster than the log's.
-    pub bootstrap_servers: Option<String>,
-}
-
-/// Bytes that must never be shown: printing one prints `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// Keeps bytes secret.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes themselves, for signing and comparing only.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// When to say what to whom.
 #[derive(Clone, Debug)]
 pub struct Trigger {
@@ -153,6 +97,10 @@ pub struct Trigger {
     pub send: Send,
     /// Whether it also fires for customers who come or go because a definition changes while the server runs.
     pub fire_on_backfill: bool,
+    /// Whether a message is taken back by another one when it turns out that the customer had not qualified.
+    pub retracts: bool,
+    /// Who gets its messages, and how often.
+    pub policy: TriggerPolicy,
 }
 
 /// What sets a trigger off.
@@ -182,6 +130,7 @@ pub enum On {
 pub struct Send {
     /// The destination's id.
     pub to: String,
-    /// A Jinja template over `profile`, `group`, `traits`, `computed`, `segment`, `event`, `trigger`.
-    pub body: String,
+    /// Jinja templates over `profile`, `group`, `traits`, `computed`, `segment`, `event`, `trigger`, `message`, by the
+    /// field that each makes: `body` for a webhook; `address`, `subject`, `text`, `html` for e-mail.
+    pub content: BTreeMap<String, String>,
 }

@@ -2,7 +2,9 @@
 //!
 //! Nothing here does I/O, reads a clock or knows a graph; it is serde types and the pure functions on them.
 
+mod contact;
 mod definition;
+mod destination;
 mod event;
 mod id;
 mod identifier;
@@ -13,9 +15,12 @@ mod object;
 mod position;
 mod value;
 
-pub use definition::{
-    ComputedTrait, Definitions, Destination, IdentityRules, KafkaDestination, Namespace, On, Secret, Segment, Send,
-    Trigger, WebhookDestination,
+pub use contact::{Cap, ContactPolicy, Holdout, Purpose, QuietHours, TriggerPolicy};
+pub use definition::{ComputedTrait, Definitions, IdentityRules, Namespace, On, Segment, Send, Trigger};
+pub use destination::{
+    ApnsDestination, Channel, DeliveryPolicy, Destination, DestinationKind, FcmDestination, KafkaDestination,
+    PostgresDestination, Reach, Secret, SendGridDestination, SesDestination, SlackDestination, SlackWay,
+    SmtpDestination, SmtpSecurity, TwilioDestination, TwilioSender, WebPushDestination, WebhookDestination,
 };
 pub use event::{Event, EventKind};
 pub use id::{Epoch, GroupId, IdentifierId, MessageId, Millis, ProfileId};

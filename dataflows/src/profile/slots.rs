@@ -198,6 +198,12 @@ impl Slots {
         self.taken.segments.get(number as usize).map(String::as_str)
     }
 
+    /// The number of the segment of that id, if there ever was one.
+    pub fn segment_named(&self, id: &str) -> Option<SegmentIndex> {
+        let place = self.taken.segments.iter().position(|segment| segment == id)?;
+        SegmentIndex::try_from(place).ok()
+    }
+
     /// The slots of the expressions of groups, in the order in which they are computed of groups.
     pub(super) fn of_groups(&self) -> impl ExactSizeIterator<Item = Slot> {
         self.taken.groups.expressions.iter().map(|(_, slot)| *slot)

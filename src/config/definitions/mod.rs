@@ -4,6 +4,7 @@ mod identity;
 mod matching;
 mod expressions;
 mod destinations;
+mod contact;
 pub(crate) mod template;
 mod triggers;
 
@@ -90,16 +91,21 @@ pub(crate) fn read(files: &[Arc<Source>], around: Surroundings<'_>, mistakes: &M
     let destinations = named(&sections("destinations"), "destination", &ID);
     let triggers = named(&sections("triggers"), "trigger", &ID);
 
-    let mut definitions = Definitions { identity, ..Definitions::default() };
+    let contact = contact::decode(&sections("contact"));
+    let mut definitions = Definitions { identity, contact, ..Definitions::default() };
     let mut sites = expressions::Sites::default();
     decode_customers(&traits, &segments, &mut definitions, &mut sites);
+    let mut known = triggers::Known::new(&traits, &segments);
     for entry in &destinations {
-        let destination = destinations::decode(&entry.field, around);
+        let around_it = destinations::Known { traits: &known.traits, segments: &known.segments };
+        let destination = destinations::decode(&entry.field, around, around_it);
+        known.add_destination(entry.name, destination.as_ref());
         definitions.destinations.extend(destination.map(|destination| (entry.name.to_owned(), destination)));
     }
-    let known = triggers::Known::new(&traits, &segments, &destinations);
     for entry in &triggers {
-        let Some((trigger, condition)) = triggers::decode(&entry.field, &known) else { continue };
+        let Some((trigger, condition)) = triggers::decode(entry, &known, &definitions.contact.purposes) else {
+            continue;
+        };
         definitions.triggers.insert(entry.name.to_owned(), trigger);
         sites.triggers.extend(condition.map(|field| (entry.name, field)));
     }

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use super::*;
-use tributary_model::{Destination, Likeness, Normalise, On};
+use tributary_model::{Likeness, Normalise, On};
 
-fn read_files(files: &[(&str, &str)], variables: &Variables) -> Result<Loaded, Vec<String>> {
+pub(super) fn read_files(files: &[(&str, &str)], variables: &Variables) -> Result<Loaded, Vec<String>> {
     let mistakes = Mistakes::default();
     let files: Vec<_> = files.iter().map(|(name, text)| Source::file(*name, *text)).collect();
     let loaded = read(&files, Surroundings { variables, has_cluster: false }, &mistakes);
@@ -13,12 +13,12 @@ fn read_files(files: &[(&str, &str)], variables: &Variables) -> Result<Loaded, V
     loaded.ok_or(told)
 }
 
-fn good(yaml: &str) -> Definitions {
+pub(super) fn good(yaml: &str) -> Definitions {
     read_files(&[("t.yaml", yaml)], &Variables::default()).expect("no mistake").definitions
 }
 
 #[track_caller]
-fn check(yaml: &str, expected: &[&str]) {
+pub(super) fn check(yaml: &str, expected: &[&str]) {
     assert_eq!(read_files(&[("t.yaml", yaml)], &Variables::default()).err().unwrap_or_default(), expected);
 }
 
@@ -83,11 +83,7 @@ triggers:
     assert_eq!(suggestions.compare["postcode"].likeness, Likeness::Code);
     assert_eq!(definitions.segments["vip"].name, "VIP customers");
     assert_eq!(definitions.segments["plain"].name, "plain");
-    let Destination::Webhook(crm) = &definitions.destinations["crm"] else { panic!("no webhook") };
-    assert_eq!((crm.timeout_ms, crm.max_attempts, crm.concurrency), (3_000, 4, 2));
-    assert_eq!(crm.secret.as_ref().unwrap().expose(), b"secret");
-    let Destination::Kafka(out) = &definitions.destinations["out"] else { panic!("no topic") };
-    assert_eq!(out.bootstrap_servers.as_deref(), Some("localhost:9092"));
+    assert_eq!(definitions.destinations["crm"].kind.name(), "webhook");
     assert_eq!(definitions.triggers["welcome"].on, On::Enter { segment: "vip".into() });
     assert_eq!(definitions.triggers["bye"].on, On::Exit { segment: "vip".into() });
     let thanks = On::Event { event: "Order Completed".into(), condition: Some("properties.total > 100".into()) };
@@ -243,51 +239,6 @@ fn identity_rules_that_make_no_sense() {
             "t.yaml:8:17: identity.block[1]: `[` is no regular expression: unclosed character class",
         ],
     );
-}
-
-#[test]
-fn destinations_that_could_not_deliver() {
-    check(
-        "destinations:\n  a: { type: webhok }\n  b: { type: webhook, url: \"ftp://x\", secret: whsec_x, retries: 3 \
-         }\n  \
-         c: { type: webhook, url: \"http://127.0.0.1/\", secret: \"env:NOT_SET\", timeout: 1 day }\n  \
-         d: { type: kafka, topic: t }\n  e: { type: webhook, url: \"https://me:pw@example.com/\" }\n",
-        &[
-            "t.yaml:2:14: destinations.a.type: `webhok` is unknown; did you mean `webhook`?",
-            "t.yaml:3:28: destinations.b.url: `ftp://x` is no address of a webhook; write one that begins with \
-             https:// or \
-             http://",
-            "t.yaml:3:47: destinations.b.secret: a secret does not stand in a file; write where it is kept: env:NAME \
-             or \
-             file:PATH",
-            "t.yaml:3:56: destinations.b.retries: there is no such field; known are type, allow_private, url, \
-             secret, \
-             timeout, max_attempts, concurrency",
-            "t.yaml:4:28: destinations.c.url: 127.0.0.1 is in this machine's or a private network; if that is meant, \
-             add \
-             `allow_private: true`",
-            "t.yaml:4:57: destinations.c.secret: the environment variable NOT_SET is not set; set it, or name \
-             another place",
-            "t.yaml:4:81: destinations.c.timeout: 1 day is out of range; write a time from 100 ms to 5 min",
-            "t.yaml:5:6: destinations.d: no Kafka cluster is known; set log.kafka.bootstrap_servers (or \
-             TRIBUTARY_KAFKA_BOOTSTRAP_SERVERS), or write `bootstrap_servers` here",
-            "t.yaml:6:28: destinations.e.url: an address with a user or password in it would be shown in logs; sign \
-             with \
-             `secret` instead",
-        ],
-    );
-}
-
-#[test]
-fn a_webhook_secret_has_the_standard_form() {
-    let yaml = "destinations:\n  a: { type: webhook, url: \"https://example.com/\", secret: \"env:S\" }\n";
-    for wrong in ["plain", "whsec_", "whsec_***"] {
-        let told = read_files(&[("t.yaml", yaml)], &[("S", wrong)].into()).unwrap_err();
-        let expected = "t.yaml:2:60: destinations.a.secret: what is kept there is no Standard Webhooks secret; it \
-         begins with \
-                        whsec_, and base64 follows";
-        assert_eq!(told, [expected]);
-    }
 }
 
 #[test]

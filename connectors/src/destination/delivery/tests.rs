@@ -14,7 +14,22 @@ struct Memory {
     pending: Mutex<BTreeMap<u64, Message>>,
     dead: Mutex<Vec<(u64, String)>>,
     refuses: AtomicUsize,
+    /// Which may not go.
+    held: Vec<u64>,
     settled: tokio::sync::Notify,
+}
+
+impl Memory {
+    fn put(&self, messages: Vec<Message>) {
+        self.pending.lock().unwrap().extend(messages.into_iter().map(|message| (message.sequence, message)));
+    }
+
+    /// Waits until nothing is left to send.
+    async fn empty(&self) {
+        while !self.pending.lock().unwrap().is_empty() {
+            self.settled.notified().await;
+        }
+    }
 }
 
 impl Outbox for Memory {
@@ -23,24 +38,37 @@ impl Outbox for Memory {
         let from = after.map_or(0, |after| after + 1);
         Ok(pending.range(from..).take(limit).map(|(_, message)| message.clone()).collect())
     }
-    fn is_pending(&self, message: &Message) -> Result<bool, OutboxError> {
-        Ok(self.pending.lock().unwrap().contains_key(&message.sequence))
+    fn admit(&self, messages: &[Message], _at: Millis) -> Result<Vec<Admission>, OutboxError> {
+        let mut pending = self.pending.lock().unwrap();
+        let admit = |message: &Message| match self.held.contains(&message.sequence) {
+            true => {
+                pending.remove(&message.sequence);
+                self.settled.notify_one();
+                Admission::Gone
+            }
+            false => Admission::Send,
+        };
+        Ok(messages.iter().map(admit).collect())
     }
-    fn delivered(&self, message: &Message, _at: Millis) -> Result<(), OutboxError> {
+    fn settle(&self, settled: &[(Message, Settled)], _at: Millis) -> Result<(), OutboxError> {
         if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
             return Err(OutboxError("disk full".to_owned()));
         }
-        self.pending.lock().unwrap().remove(&message.sequence);
-        self.settled.notify_one();
-        Ok(())
-    }
-    fn failed(&self, message: &Message, _reason: &str, _at: Millis) -> Result<(), OutboxError> {
-        self.pending.lock().unwrap().get_mut(&message.sequence).unwrap().attempts += 1;
-        Ok(())
-    }
-    fn dead(&self, message: &Message, reason: &str, _at: Millis) -> Result<(), OutboxError> {
-        self.pending.lock().unwrap().remove(&message.sequence);
-        self.dead.lock().unwrap().push((message.sequence, reason.to_owned()));
+        let mut pending = self.pending.lock().unwrap();
+        for (message, settled) in settled {
+            match settled {
+                Settled::Postponed(_) => continue,
+                Settled::Failed(_) => {
+                    pending.get_mut(&message.sequence).unwrap().attempts += 1;
+                    continue;
+                }
+                Settled::Delivered => {}
+                Settled::Dead(reason) | Settled::MaybeSent(reason) | Settled::Unreachable(reason) => {
+                    self.dead.lock().unwrap().push((message.sequence, reason.clone()));
+                }
+            }
+            pending.remove(&message.sequence);
+        }
         self.settled.notify_one();
         Ok(())
     }
@@ -60,6 +88,13 @@ struct Scripted {
     sent: Mutex<Sent>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
+}
+
+impl Scripted {
+    fn new(holds: fn(&Message, &Sent) -> bool, answer: impl Fn(&Message) -> Outcome + Send + Sync + 'static) -> Self {
+        let (sent, under_way) = (Mutex::default(), AtomicUsize::new(0));
+        Self { answer: Box::new(answer), holds, sent, under_way, most_under_way: AtomicUsize::new(0) }
+    }
 }
 
 impl Target for Scripted {
@@ -92,6 +127,9 @@ fn message(sequence: u64, profile: u128) -> Message {
     }
 }
 
+/// The message that may not go.
+const HELD: u64 = 999_999;
+
 /// Delivers all of `messages` and gives what was sent (sequence, attempt) and what died.
 async fn deliver(
     messages: Vec<Message>,
@@ -108,42 +146,42 @@ async fn deliver_held(
     holds: fn(&Message, &Sent) -> bool,
     answer: impl Fn(&Message) -> Outcome + Send + Sync + 'static,
 ) -> (Arc<Scripted>, Vec<(u64, String)>) {
-    let target = Arc::new(Scripted {
-        answer: Box::new(answer),
-        holds,
-        sent: Mutex::default(),
-        under_way: AtomicUsize::new(0),
-        most_under_way: AtomicUsize::new(0),
-    });
-    let outbox = Arc::new(Memory { refuses: AtomicUsize::new(refuses), ..Memory::default() });
+    let target = Arc::new(Scripted::new(holds, answer));
+    let outbox = Arc::new(Memory { refuses: AtomicUsize::new(refuses), held: vec![HELD], ..Memory::default() });
     let (grow, wake) = watch::channel(0);
     let end = CancellationToken::new();
-    let delivery = Delivery {
-        destination: "d".to_owned(),
-        target: target.clone(),
-        outbox: outbox.clone(),
-        observer: Arc::new(NullObserver),
-        concurrency: 4,
-        max_attempts: 3,
-        last_deliveries: Duration::from_secs(1),
-        clock: || 0,
-        jitter: || 0.0,
-    };
-    let running = tokio::spawn(delivery.run(wake, end.clone()));
+    let running = tokio::spawn(delivery(target.clone(), outbox.clone()).run(wake, end.clone()));
     // They come while it runs, as they do from commits.
-    outbox.pending.lock().unwrap().extend(messages.into_iter().map(|message| (message.sequence, message)));
+    outbox.put(messages);
     grow.send_replace(1);
-    while !outbox.pending.lock().unwrap().is_empty() {
-        outbox.settled.notified().await;
-    }
+    outbox.empty().await;
     end.cancel();
     running.await.unwrap();
     let dead = outbox.dead.lock().unwrap().clone();
     (target, dead)
 }
 
+fn delivery(target: Arc<Scripted>, outbox: Arc<Memory>) -> Delivery {
+    Delivery {
+        destination: "d".to_owned(),
+        target,
+        policy: DeliveryPolicy {
+            timeout_ms: 1_000,
+            max_attempts: 3,
+            concurrency: 4,
+            rate: None,
+            give_up_after_ms: 1_000,
+        },
+        outbox,
+        observer: Arc::new(NullObserver),
+        last_deliveries: Duration::from_secs(1),
+        clock: || 0,
+        jitter: || 0.0,
+    }
+}
+
 fn retry() -> Outcome {
-    Outcome::Retry { reason: "answered 503".to_owned(), after: None }
+    Outcome::Retry { reason: "answered 503".to_owned(), after: None, blame: Blame::Message }
 }
 
 #[tokio::test]
@@ -200,4 +238,84 @@ async fn more_than_the_look_ahead_arrives_all_the_same() {
     let mut sent: Vec<_> = target.sent.lock().unwrap().iter().map(|(sequence, _)| *sequence).collect();
     sent.sort_unstable();
     assert_eq!(sent, (0..count).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_may_not_go_is_passed_over_and_the_next_of_its_profile_goes() {
+    let (target, dead) = deliver(vec![message(HELD, 1), message(HELD + 1, 1)], 0, |_| Outcome::Delivered).await;
+    assert_eq!(*target.sent.lock().unwrap(), [(HELD + 1, 0)]);
+    assert_eq!(dead, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_finds_us_too_quick_is_left_alone_as_long_as_it_asks_and_costs_no_attempts() {
+    let begun = Instant::now();
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let times = answered.clone();
+    let messages = (0..20).map(|sequence| message(sequence, u128::from(sequence))).collect();
+    let (_, dead) = deliver(messages, 0, move |_| {
+        let mut times = times.lock().unwrap();
+        times.push(begun.elapsed().as_secs());
+        let reason = "answered 429".to_owned();
+        match times.len() {
+            ..=40 => Outcome::Retry { reason, after: Some(Duration::from_secs(7)), blame: Blame::Pace },
+            _ => Outcome::Delivered,
+        }
+    })
+    .await;
+    assert_eq!(dead, [], "more than the three attempts that a message has");
+    // Four at once are refused, and all wait: never more than those in seven seconds.
+    let answered = answered.lock().unwrap();
+    assert_eq!(answered[..8], [0, 0, 0, 0, 7, 7, 7, 7]);
+    assert_eq!(answered[36..44], [63, 63, 63, 63, 70, 70, 70, 70]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_down_is_asked_with_one_message_at_growing_intervals() {
+    let begun = Instant::now();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let times = asked.clone();
+    let messages = (0..100).map(|sequence| message(sequence, u128::from(sequence))).collect();
+    let (_, dead) = deliver(messages, 0, move |_| {
+        let at = begun.elapsed();
+        times.lock().unwrap().push(at.as_secs());
+        let reason = "no connection".to_owned();
+        match at.as_secs() {
+            ..10 => Outcome::Retry { reason, after: None, blame: Blame::Destination },
+            _ => Outcome::Delivered,
+        }
+    })
+    .await;
+    assert_eq!(dead, [], "few attempts are lost to the trouble");
+    let asked = asked.lock().unwrap();
+    let after_opening: Vec<u64> = asked.iter().copied().filter(|at| (1..=10).contains(at)).collect();
+    assert_eq!(after_opening[..3], [1, 3, 7], "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_the_rate_is_sent() {
+    let begun = Instant::now();
+    let messages = (0..30).map(|sequence| message(sequence, u128::from(sequence))).collect();
+    let outbox = Arc::new(Memory::default());
+    let (grow, wake) = watch::channel(0);
+    let end = CancellationToken::new();
+    let target = Arc::new(Scripted::new(|_, _| false, |_| Outcome::Delivered));
+    let mut delivery = delivery(target.clone(), outbox.clone());
+    delivery.policy.rate = Some(10.0);
+    let running = tokio::spawn(delivery.run(wake, end.clone()));
+    outbox.put(messages);
+    grow.send_replace(1);
+    outbox.empty().await;
+    let took = begun.elapsed();
+    assert!((2_800..=3_000).contains(&took.as_millis()), "30 at 10 a second: {took:?}");
+    end.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_given_up_instead_of_being_tried_again() {
+    let old = Message { created_at: -1_000, ..message(0, 1) };
+    let pace = Outcome::Retry { reason: "answered 429".to_owned(), after: None, blame: Blame::Pace };
+    let (_, dead) = deliver(vec![old], 0, move |_| pace.clone()).await;
+    assert_eq!(dead, [(0, "answered 429; given up after 1 s".to_owned())]);
 }

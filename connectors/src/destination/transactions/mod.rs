@@ -8,7 +8,7 @@
 //! history then, which shows by the id or by a number that was never given: nothing is skipped, and what was sent after the
 //! backup is sent again.
 
-use super::{Message, Observer, Outbox, OutboxError};
+use super::{Admission, Message, Observer, Outbox, OutboxError, Settled};
 use crate::crash::{self, Place};
 use std::time::Duration;
 use tributary_model::Millis;
@@ -23,6 +23,15 @@ pub struct Progress {
     pub last: u64,
     /// That message's id.
     pub id: String,
+}
+
+/// A message that a topic will never take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number in the outbox.
+    pub sequence: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// A topic that takes messages in transactions, and remembers with each how far they go.
@@ -44,6 +53,12 @@ pub trait Topic {
 
     /// Whether an error says that a message, or all of them together, are larger than the topic takes.
     fn is_too_large(error: &Self::Error) -> bool;
+
+    /// The messages that an error says will never be taken. Nothing of the transaction is there then; without them, the
+    /// others may be taken.
+    fn refused(_: &Self::Error) -> &[Refused] {
+        &[]
+    }
 }
 
 /// Carries messages from the outbox to a topic. After any error begin anew with [`settle`](Carrier::settle).
@@ -83,13 +98,13 @@ impl<'a> Carrier<'a> {
     /// # Errors
     /// Those of the topic and of the outbox.
     pub fn settle<T: Topic>(&mut self, topic: &T) -> Result<(), T::Error> {
-        self.after = None;
+        let before = self.after.take();
         let Some(Progress { last, id }) = topic.progress()? else { return Ok(()) };
         let waiting = self.outbox.pending(self.destination, last.checked_sub(1), 1)?;
         let is_ours = match waiting.first().filter(|message| message.sequence == last) {
             Some(message) => message.id == id,
-            // It is settled already; or its number was never given.
-            None => last < self.next_at_start,
+            // It is settled already, by this run or an earlier one; or its number was never given.
+            None => before == Some(last) || last < self.next_at_start,
         };
         if is_ours {
             self.outbox.delivered_through(self.destination, None, last, (self.clock)())?;
@@ -103,13 +118,17 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
-    /// Sends what waits, as much as fits into a transaction; gives how many messages that were.
+    /// Sends what waits and may go, as much as fits into a transaction; gives how many messages were looked at.
     ///
     /// # Errors
     /// Those of the topic and of the outbox. What is too large for the topic is sent in ever fewer messages at once; one that
-    /// is too large alone goes to the dead letters.
+    /// is too large alone goes to the dead letters, and so does what the topic refuses.
     pub fn carry<T: Topic>(&mut self, topic: &T) -> Result<usize, T::Error> {
-        let mut messages = self.outbox.pending(self.destination, self.after, BATCH)?;
+        let waiting = self.outbox.pending(self.destination, self.after, BATCH)?;
+        let admitted = self.outbox.admit(&waiting, (self.clock)())?;
+        let found = waiting.len();
+        let mut messages: Vec<Message> =
+            waiting.into_iter().zip(admitted).filter(|(_, may)| *may == Admission::Send).map(|(one, _)| one).collect();
         let mut bytes = 0usize;
         let fits = |message: &&Message| {
             bytes = bytes.saturating_add(message.body.len());
@@ -117,7 +136,7 @@ impl<'a> Carrier<'a> {
         };
         let fitting = messages.iter().take_while(fits).count();
         messages.truncate(fitting.max(1));
-        let Some(last) = messages.last() else { return Ok(0) };
+        let Some(last) = messages.last() else { return Ok(found) };
         self.observer.in_flight(self.destination, messages.len());
         let progress = Progress { last: last.sequence, id: last.id.clone() };
         let published = topic.publish(&messages, &progress);
@@ -130,9 +149,19 @@ impl<'a> Carrier<'a> {
                 messages.iter().for_each(|message| self.note(message, "delivered", now));
             }
             Err(error) => {
+                let refused = T::refused(&error).iter().filter_map(|one| {
+                    let message = messages.iter().find(|message| message.sequence == one.sequence)?;
+                    Some((message.clone(), Settled::Dead(one.reason.clone())))
+                });
+                let refused: Vec<_> = refused.collect();
+                if !refused.is_empty() {
+                    self.outbox.settle(&refused, now)?;
+                    refused.iter().for_each(|(message, _)| self.note(message, "dead", now));
+                }
                 if T::is_too_large(&error) {
                     if messages.len() == 1 {
-                        self.outbox.dead(last, "larger than the topic takes (max.message.bytes)", now)?;
+                        let dead = Settled::Dead("larger than the topic takes (max.message.bytes)".to_owned());
+                        self.outbox.settle(&[(last.clone(), dead)], now)?;
                         self.note(last, "dead", now);
                     } else {
                         self.most_bytes = messages.iter().map(|message| message.body.len()).sum::<usize>() / 2;

@@ -26,6 +26,8 @@ fn message(sequence: u64, history: &str, bytes: usize) -> Message {
 struct Waiting {
     messages: Mutex<Vec<Message>>,
     dead: Mutex<Vec<u64>>,
+    /// Which may not go.
+    held: Mutex<Vec<u64>>,
     /// From where it was read, each time.
     after: Mutex<Vec<Option<u64>>>,
 }
@@ -37,18 +39,18 @@ impl Outbox for Waiting {
         let later = messages.iter().filter(|message| after.is_none_or(|after| message.sequence > after));
         Ok(later.take(limit).cloned().collect())
     }
-    fn is_pending(&self, _: &Message) -> Result<bool, OutboxError> {
-        Ok(true)
+    fn admit(&self, messages: &[Message], _: Millis) -> Result<Vec<Admission>, OutboxError> {
+        let held = self.held.lock().unwrap();
+        let gone = |message: &Message| held.contains(&message.sequence);
+        self.messages.lock().unwrap().retain(|waiting| !gone(waiting));
+        Ok(messages.iter().map(|one| if gone(one) { Admission::Gone } else { Admission::Send }).collect())
     }
-    fn delivered(&self, _: &Message, _: Millis) -> Result<(), OutboxError> {
-        Ok(())
-    }
-    fn failed(&self, _: &Message, _: &str, _: Millis) -> Result<(), OutboxError> {
-        Ok(())
-    }
-    fn dead(&self, message: &Message, _: &str, _: Millis) -> Result<(), OutboxError> {
-        self.dead.lock().unwrap().push(message.sequence);
-        self.messages.lock().unwrap().retain(|waiting| waiting.sequence != message.sequence);
+    fn settle(&self, settled: &[(Message, Settled)], _: Millis) -> Result<(), OutboxError> {
+        for (message, settled) in settled {
+            assert!(matches!(settled, Settled::Dead(_)), "{settled:?}");
+            self.dead.lock().unwrap().push(message.sequence);
+            self.messages.lock().unwrap().retain(|waiting| waiting.sequence != message.sequence);
+        }
         Ok(())
     }
     fn delivered_through(&self, _: &str, _: Option<u64>, sequence: u64, _: Millis) -> Result<(), OutboxError> {
@@ -154,4 +156,16 @@ fn what_is_settled_is_not_passed_over_again() {
     carrier.settle(&topic).unwrap();
     assert_eq!(carrier.carry(&topic).unwrap(), 0);
     assert_eq!(outbox.after.lock().unwrap().last(), Some(&None));
+}
+
+#[test]
+fn what_may_not_go_is_left_out_and_holds_up_nobody() {
+    let messages = (3..6).map(|number| message(number, "a", 1)).collect();
+    let outbox = Waiting { messages: Mutex::new(messages), held: Mutex::new(vec![3, 5]), ..Waiting::default() };
+    let topic = Bounded { bytes: 99, sent: RefCell::default(), progress: RefCell::default() };
+    let mut carrier = Carrier::new("out", &outbox, 6, &NullObserver, || 0);
+    carrier.settle(&topic).unwrap();
+    while carrier.carry(&topic).unwrap() > 0 {}
+    assert_eq!(*topic.sent.borrow(), ["a-4"]);
+    assert!(outbox.messages.lock().unwrap().is_empty());
 }

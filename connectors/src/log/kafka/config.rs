@@ -74,7 +74,7 @@ impl KafkaConfig {
     }
 
     /// Makes the topic if it is not there. Blocks.
-    pub(crate) fn create_topic(&self) -> Result<(), LogError> {
+    pub fn create_topic(&self) -> Result<(), LogError> {
         super::topic::create(self)
     }
 

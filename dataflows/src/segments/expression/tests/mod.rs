@@ -17,7 +17,8 @@ use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tributary_model::{
-    ComputedTrait, Definitions, Event, EventKind, Identifier, MessageId, Millis, On, Segment, Send, Trigger, Value,
+    ComputedTrait, Definitions, Event, EventKind, Identifier, MessageId, Millis, On, Segment, Send, Trigger,
+    TriggerPolicy, Value,
 };
 
 /// 2026-03-01T00:00:00Z, the customer's latest event.
@@ -159,7 +160,13 @@ pub(super) fn definitions(
         let on = On::Event { event: "Order Completed".to_owned(), condition: Some((*text).to_owned()) };
         (
             (*id).to_owned(),
-            Trigger { on, send: Send { to: "crm".to_owned(), body: String::new() }, fire_on_backfill: false },
+            Trigger {
+                on,
+                send: Send { to: "crm".to_owned(), content: BTreeMap::new() },
+                fire_on_backfill: false,
+                retracts: false,
+                policy: TriggerPolicy::default(),
+            },
         )
     };
     Definitions {

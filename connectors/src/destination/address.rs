@@ -1,4 +1,4 @@
-//! Which addresses a webhook may have: none that only this machine or its network has, unless that is allowed.
+//! Which addresses a destination may have: none that only this machine or its network has, unless that is allowed.
 //!
 //! What a name stands for is looked at when it is resolved for the connection, so that a name cannot mean one thing when
 //! it is checked and another when it is called.

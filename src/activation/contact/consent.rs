@@ -1,0 +1,82 @@
+//! What customers have agreed to. It is kept as traits, so that the latest word counts, whichever of a customer's identifiers
+//! it was said by, through merges and their undoing.
+
+use super::Reason;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use tributary_model::{Channel, ContactPolicy, TriggerPolicy};
+
+/// The trait that holds whether a purpose is agreed to is named so, and then as the purpose.
+pub const PURPOSE_PREFIX: &str = "consent.";
+/// The trait that holds whether a channel is subscribed to is named so, and then as the channel.
+pub const SUBSCRIPTION_PREFIX: &str = "subscription.";
+
+/// Whether someone wants messages by a channel, as the Segment spec has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// Yes.
+    Subscribed,
+    /// No.
+    Unsubscribed,
+    /// They have not said so.
+    DidNotSubscribe,
+}
+
+impl Subscription {
+    /// Its name in traits and in HTTP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Subscribed => "subscribed",
+            Self::Unsubscribed => "unsubscribed",
+            Self::DidNotSubscribe => "did_not_subscribe",
+        }
+    }
+
+    /// The one of that name, in letters of either case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Subscribed, Self::Unsubscribed, Self::DidNotSubscribe];
+        all.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// What a customer has agreed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// Purposes of which they have said whether they agree.
+    pub purposes: BTreeMap<String, bool>,
+    /// Channels of which they have said whether they want them.
+    pub subscriptions: BTreeMap<Channel, Subscription>,
+}
+
+impl Consent {
+    /// What the traits of a customer say.
+    pub fn of(traits: &Map<String, Value>) -> Self {
+        let mut consent = Self::default();
+        for (name, value) in traits {
+            if let (Some(purpose), Some(agrees)) = (name.strip_prefix(PURPOSE_PREFIX), value.as_bool()) {
+                consent.purposes.insert(purpose.to_owned(), agrees);
+            }
+            let channel = name.strip_prefix(SUBSCRIPTION_PREFIX).and_then(Channel::from_name);
+            let state = value.as_str().and_then(Subscription::from_name);
+            consent.subscriptions.extend(channel.zip(state));
+        }
+        consent
+    }
+}
+
+/// Why a message may not go, if consent is what is missing.
+pub(super) fn refuses(
+    contact: &ContactPolicy,
+    policy: &TriggerPolicy,
+    channel: Channel,
+    consent: &Consent,
+) -> Option<Reason> {
+    if let Some(purpose) = &policy.purpose {
+        let by_default = contact.purposes.get(purpose).is_some_and(|purpose| purpose.is_granted_by_default);
+        if !consent.purposes.get(purpose).copied().unwrap_or(by_default) {
+            return Some(Reason::NoConsent);
+        }
+    }
+    let is_unsubscribed = consent.subscriptions.get(&channel) == Some(&Subscription::Unsubscribed);
+    is_unsubscribed.then_some(Reason::Unsubscribed)
+}
