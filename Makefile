@@ -15,6 +15,7 @@ CARGO_TEST := cargo test --release --locked --workspace
 CARGO_BENCH := cargo bench --locked --profile release --bench engine
 CARGO_BENCH_PEERS := cargo bench --locked --profile release --bench peers
 CARGO_BENCH_QUERIES := cargo bench --locked --profile release --bench queries
+CARGO_BENCH_DELIVERIES := cargo bench --locked --profile release --bench deliveries
 CARGO_BENCH_SCALING := cargo bench --locked --profile release --bench scaling
 CARGO_BENCH_INSTRUCTIONS := cargo bench --locked --profile release --bench instructions
 CARGO_BENCH_SEGMENTS := cargo bench --locked --profile release --bench segments
@@ -22,8 +23,8 @@ CARGO_BENCH_STARTUP := cargo bench --locked --profile release --bench startup
 CARGO_BENCH_SOAK := cargo bench --locked --profile release --bench soak
 CARGO_BENCH_IDENTITY := cargo bench --locked --profile release --bench identity
 
-.PHONY: help demo test bench bench-peers flamegraph bench-queries bench-scaling bench-instructions bench-json \
-  bench-identity bench-segments bench-startup bench-soak bench-matching check ci
+.PHONY: help demo test bench bench-peers flamegraph bench-queries bench-deliveries bench-scaling bench-instructions \
+  bench-json bench-identity bench-segments bench-startup bench-soak bench-matching check ci
 
 help: ## Shows this list
 	@echo 'make TARGET, where TARGET is'
@@ -54,6 +55,10 @@ flamegraph: ## Draws where Tributary spends its time at full rate on Kafka: benc
 bench-queries: ## Measures how long profiles take to be read, 5,000 a second, during ingest at full rate
 	@.ci/install build
 	@$(CARGO_BENCH_QUERIES)
+
+bench-deliveries: ## Measures webhooks a second, and how long from an event to its webhook or push notification
+	@.ci/install build
+	@$(CARGO_BENCH_DELIVERIES)
 
 bench-scaling: ## Draws what an event costs by workers, profiles, segments, properties and size of epochs; CURVES=profiles,epochs
 	@.ci/install build

@@ -6,9 +6,8 @@ use crate::support::server::{Server, Site};
 use crate::support::tool;
 use crate::support::wait::{SOON, equal, eventually};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sdk");
 
@@ -71,28 +70,10 @@ fn analytics_python_delivers_gzipped() {
 }
 
 fn python_delivers(compression: &str) {
-    let python = python();
+    let python = tool::python("sdk-python", &Path::new(FOLDER).join("requirements.txt"));
     let server = Site::new(DEFINITIONS).start();
     let mut deliver = Command::new(python);
     deliver.arg(Path::new(FOLDER).join("deliver.py")).args([server.client.base(), WRITE_KEY, compression]);
     assert_eq!(tool::run(&mut deliver).trim(), "delivered");
     is_complete(&server, &format!("python-{compression}"));
-}
-
-/// A Python that has the library, in an environment of its own.
-fn python() -> PathBuf {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let install = "apt-get install python3 python3-venv";
-    tool::require(&["python3"], install);
-    let requirements = Path::new(FOLDER).join("requirements.txt");
-    let folder = cache_folder().join("sdk-python");
-    let python = folder.join("bin/python");
-    tool::once(&folder, &std::fs::read_to_string(&requirements).unwrap(), || {
-        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output().unwrap();
-        assert!(made.status.success(), "python3 cannot make a virtual environment: {install}");
-        let flags = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-        tool::run(Command::new(&python).args(flags).arg(&requirements));
-    });
-    python
 }

@@ -64,7 +64,7 @@ impl Destinations {
             ("well", webhook(&self.well, "")),
             ("failing", webhook(&self.failing, ", max_attempts: 100")),
             // One that has not answered is not asked again: the message is a dead letter.
-            ("stalling", webhook(&self.stalling, ", timeout: 1 s, max_attempts: 1")),
+            ("stalling", webhook(&self.stalling, ", timeout: 2 s, max_attempts: 1")),
             // To be asked to wait is no failed attempt.
             ("limiting", webhook(&self.limiting, ", max_attempts: 1")),
             ("absent", webhook(&self.absent, ", max_attempts: 100")),

@@ -47,6 +47,7 @@ const EMAIL: &[FieldRule] = &[
     field("subject", Form::Text, true),
     field("text", Form::Text, false),
     field("html", Form::Html, false),
+    field("unsubscribe", Form::Text, false),
 ];
 const SMS: &[FieldRule] = &[field(ADDRESS, Form::Text, true), field("text", Form::Text, true)];
 const PUSH: &[FieldRule] = &[

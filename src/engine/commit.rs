@@ -221,11 +221,12 @@ impl Committer {
         }
         tally(&mut batch, &view, &mut meta, &moves)?;
         let mut rejected = prepared.rejected.clone();
+        let mut outbox = Outbox::new(self, &view, prepared, changes);
+        void::retract(&mut outbox, &mut batch, &mut meta, (prepared, changes))?;
+        // After all that takes messages away.
         if releases {
             meta.next_message = gate::release(&view, &mut batch, meta.next_message, prepared.clock)?;
         }
-        let mut outbox = Outbox::new(self, &view, prepared, changes);
-        void::retract(&mut outbox, &mut batch, &mut meta, (prepared, changes))?;
         mirror::follow(&mut outbox, &mut batch, &mut meta, (prepared, changes), &mut rejected)?;
         for (profile, segment, transition) in &qualified.transitions {
             let Some(id) = segment_id(&self.plan, *segment) else { continue };

@@ -42,6 +42,7 @@ pub use view::View;
 
 use rocksdb::{ColumnFamily, DB, IteratorMode, Options, WriteBatch, WriteOptions};
 use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -166,6 +167,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The clock of the last committed epoch.
+    pub fn clock(&self) -> Millis {
+        self.clock.load(Ordering::Relaxed)
+    }
+
     /// How the state is kept.
     pub fn options(&self) -> &StoreOptions {
         &self.options
@@ -230,7 +236,7 @@ impl Store {
 
     /// An empty batch with room for so many bytes.
     pub fn batch_of(&self, bytes: usize) -> Batch<'_> {
-        Batch { store: self, batch: WriteBatch::with_capacity_bytes(bytes), clock: None }
+        Batch { store: self, batch: WriteBatch::with_capacity_bytes(bytes), clock: None, taken: BTreeSet::new() }
     }
 
     /// Writes what is in memory to disk: a quick next start.
@@ -292,6 +298,8 @@ pub struct Batch<'a> {
     store: &'a Store,
     batch: WriteBatch,
     clock: Option<Millis>,
+    /// Messages that wait no longer once this is written.
+    taken: BTreeSet<waiting::Due>,
 }
 
 impl std::fmt::Debug for Batch<'_> {

@@ -64,6 +64,12 @@ impl Batch<'_> {
     /// # Errors
     /// If the table is missing.
     pub fn delete_waiting(&mut self, due: Due) -> Result<(), StoreError> {
+        self.taken.insert(due);
         self.delete(TABLE, &key(due))
+    }
+
+    /// Whether this batch has taken a message away that waits in what can be seen.
+    pub fn has_taken(&self, due: Due) -> bool {
+        self.taken.contains(&due)
     }
 }

@@ -8,15 +8,18 @@ pub(crate) mod command;
 pub(crate) mod disk;
 pub(crate) mod sse;
 pub(crate) mod receiver;
+pub(crate) mod endpoint;
 pub(crate) mod kafka;
 pub(crate) mod postgres;
 pub(crate) mod traffic;
 pub(crate) mod load;
 pub(crate) mod crash;
+pub(crate) mod chaos;
 pub(crate) mod oracle;
 pub(crate) mod compare;
 pub(crate) mod expressions;
 pub(crate) mod tool;
+pub(crate) mod vendors;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

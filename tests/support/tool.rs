@@ -1,7 +1,9 @@
 //! Programs from outside that tests need: found, or the test fails with one line that says what to install.
 
-use std::path::Path;
+use super::cache_folder;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 /// Whether a program is on the PATH.
 pub(crate) fn is_installed(program: &str) -> bool {
@@ -38,4 +40,22 @@ pub(crate) fn once(folder: &Path, wanted: &str, install: impl FnOnce()) {
     std::fs::create_dir_all(folder).unwrap();
     install();
     std::fs::write(mark, wanted).unwrap();
+}
+
+/// A Python that has the packages of a requirements file, in an environment of its own, which is kept under a name.
+#[track_caller]
+pub(crate) fn python(name: &str, requirements: &Path) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let install = "apt-get install python3 python3-venv";
+    require(&["python3"], install);
+    let folder = cache_folder().join(name);
+    let python = folder.join("bin/python");
+    once(&folder, &std::fs::read_to_string(requirements).unwrap(), || {
+        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder).output().unwrap();
+        assert!(made.status.success(), "python3 cannot make a virtual environment: {install}");
+        let flags = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        run(Command::new(&python).args(flags).arg(requirements));
+    });
+    python
 }

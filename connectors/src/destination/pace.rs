@@ -44,6 +44,11 @@ impl Pace {
         self.tokens.0 -= 1.0;
     }
 
+    /// Whether the receiver wants to be left alone.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| until > now)
+    }
+
     /// Nothing is sent until then.
     pub(super) fn pause(&mut self, until: Instant) {
         self.paused_until = self.paused_until.max(Some(until));

@@ -77,6 +77,7 @@ pub(super) fn refuses(
             return Some(Reason::NoConsent);
         }
     }
+    // Programs and colleagues are no channels that a customer could want or not.
     let is_unsubscribed = consent.subscriptions.get(&channel) == Some(&Subscription::Unsubscribed);
-    is_unsubscribed.then_some(Reason::Unsubscribed)
+    (is_unsubscribed && channel.reaches_people()).then_some(Reason::Unsubscribed)
 }

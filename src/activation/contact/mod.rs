@@ -103,6 +103,8 @@ pub enum Verdict {
 pub struct Needs {
     /// Whether the address is suppressed.
     pub suppression: bool,
+    /// Who they are by now: whether they are among those who get nothing.
+    pub profile: bool,
     /// Consent, and the time zone: the customer's traits.
     pub traits: bool,
     /// How far back messages count.
@@ -114,13 +116,14 @@ impl Needs {
     pub fn of(contact: &ContactPolicy, policy: &TriggerPolicy, channel: Channel) -> Self {
         let suppression = channel.reaches_people();
         if policy.is_transactional {
-            return Self { suppression, traits: false, sent_within_ms: None };
+            return Self { suppression, ..Self::default() };
         }
         let has_quiet_hours = contact.quiet_hours.as_ref().is_some_and(|quiet| quiet.channels.contains(&channel));
         let of_all = contact.caps.iter().filter(|cap| caps::concerns(cap, channel));
         let spans = of_all.chain(&policy.caps).map(|cap| cap.within_ms).chain(policy.cooldown_ms);
         Self {
             suppression,
+            profile: contact.holdout.is_some() || policy.holdout.is_some(),
             traits: policy.purpose.is_some() || suppression || has_quiet_hours,
             sent_within_ms: spans.max(),
         }

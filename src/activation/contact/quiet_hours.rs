@@ -14,8 +14,8 @@ pub(super) fn ends(quiet: &QuietHours, time_zone: Option<&str>, now: Millis) -> 
         return None;
     }
     let end = time(quiet.to)?;
-    // Today's end, or tomorrow's; twice, where a day has that time twice. And where clocks change: a day may lack that time.
-    let days = (0..=1).filter_map(|days| now.date().checked_add(days.days()).ok());
+    // Today's end, or that of a day after; twice, where a day has that time twice. And where clocks change: a day may lack it.
+    let days = (0..=2).filter_map(|days| now.date().checked_add(days.days()).ok());
     let ends = days.flat_map(|date| {
         let at = now.time_zone().to_ambiguous_zoned_datetime(date.to_datetime(end));
         [at.clone().compatible().ok(), at.later().ok()].into_iter().flatten()

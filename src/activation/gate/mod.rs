@@ -34,6 +34,8 @@ struct Look<'a> {
     waits: bool,
     /// What is let out by this look itself, which the view does not have.
     sent: BTreeMap<IdentifierId, Vec<Sent>>,
+    /// What had been let out before and is held back by this look, which the view still has.
+    returned: BTreeMap<IdentifierId, Vec<Sent>>,
     now: Millis,
 }
 
@@ -58,8 +60,11 @@ impl Gate {
     /// If the store cannot be read or written; then none may.
     pub fn admit(&self, store: &Store, messages: &[Message], now: Millis) -> Result<Vec<Admission>, StoreError> {
         let _held = store.hold_outbox();
+        // Messages come back by the clock of epochs, which is never set back: else what is back would be sent away again.
+        let now = now.max(store.clock());
         let (view, batch) = (store.view(), store.batch());
-        let mut look = Look { view, batch, writes: false, waits: false, sent: BTreeMap::new(), now };
+        let (sent, returned) = (BTreeMap::new(), BTreeMap::new());
+        let mut look = Look { view, batch, writes: false, waits: false, sent, returned, now };
         let admitted: Result<Vec<_>, _> = messages.iter().map(|message| self.admit_one(&mut look, message)).collect();
         let admitted = admitted?;
         if look.writes {
@@ -118,6 +123,9 @@ impl Gate {
         look.batch.delete_message(destination, number)?;
         if let Some(at) = had_gone {
             look.batch.delete_send(stored.about, at, number)?;
+            let is_counted = !policy.is_transactional;
+            let sent = Sent { at, trigger: stored.trigger, channel, is_counted };
+            look.returned.entry(stored.about).or_default().push(sent);
         }
         look.writes = true;
         Ok(Admission::Gone)
@@ -176,6 +184,11 @@ impl Look<'_> {
                 let channel = Channel::from_name(&channel);
                 all.extend(channel.map(|channel| Sent { at, trigger, channel, is_counted }));
             }
+            for returned in self.returned.get(identifier).into_iter().flatten() {
+                if let Some(place) = all.iter().position(|sent| sent == returned) {
+                    all.swap_remove(place);
+                }
+            }
             all.extend(self.sent.get(identifier).into_iter().flatten().cloned());
         }
         Ok(all)
@@ -197,7 +210,7 @@ pub fn normalised(channel: Channel, address: &str) -> String {
 }
 
 /// Puts messages whose time has come back into the outbox, under new numbers from `next` on; gives the next number after them.
-/// Only who holds the outbox may.
+/// What the batch has taken away does not come back. Only who holds the outbox may.
 ///
 /// # Errors
 /// If one cannot be read or encoded.
@@ -205,6 +218,9 @@ pub fn release(view: &View<'_>, batch: &mut Batch<'_>, mut next: u64, clock: Mil
     for ((due, number), WaitingMessage { destination, message }) in view.waiting(RELEASED)? {
         if due > clock {
             break;
+        }
+        if batch.has_taken((due, number)) {
+            continue;
         }
         batch.delete_waiting((due, number))?;
         batch.delete_note(number, &message)?;

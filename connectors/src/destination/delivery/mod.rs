@@ -271,7 +271,10 @@ impl Delivery {
         };
         let attempts = match blame {
             Blame::Pace => {
-                running.too_quick = running.too_quick.saturating_add(1);
+                // What was under way when it asked to be left alone says nothing new.
+                if !running.pace.is_paused(now) {
+                    running.too_quick = running.too_quick.saturating_add(1);
+                }
                 running.too_quick
             }
             Blame::Message | Blame::Destination => message.attempts.saturating_add(1),

@@ -271,6 +271,34 @@ async fn a_receiver_that_finds_us_too_quick_is_left_alone_as_long_as_it_asks_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_who_are_too_quick_together_wait_as_one_would() {
+    let begun = Instant::now();
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let times = answered.clone();
+    let answer = move |_: &Message| {
+        let mut times = times.lock().unwrap();
+        times.push(begun.elapsed().as_millis());
+        match times.len() {
+            ..=8 => Outcome::Retry { reason: "answered 429".to_owned(), after: None, blame: Blame::Pace },
+            _ => Outcome::Delivered,
+        }
+    };
+    let outbox = Arc::new(Memory::default());
+    outbox.put((0..4).map(|sequence| message(sequence, u128::from(sequence))).collect());
+    let (_grow, wake) = watch::channel(0);
+    let end = CancellationToken::new();
+    let mut delivery = delivery(Arc::new(Scripted::new(|_, _| false, answer)), outbox.clone());
+    delivery.jitter = || 1.0;
+    let running = tokio::spawn(delivery.run(wake, end.clone()));
+    outbox.empty().await;
+    end.cancel();
+    running.await.unwrap();
+    // Doubled each time that they come together, not for each of them.
+    let answered: Vec<_> = answered.lock().unwrap().iter().map(|at| at / 100).collect();
+    assert_eq!(answered, [0, 0, 0, 0, 5, 5, 5, 5, 15, 15, 15, 15]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_destination_that_is_down_is_asked_with_one_message_at_growing_intervals() {
     let begun = Instant::now();
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -75,11 +75,11 @@ fn limits_that_make_no_sense() {
             "t.yaml:3:5: contact.purposes.a\"b: `a\"b` is no name for a purpose; a purpose is made of letters, digits, spaces \
              and `_-/.`, at most 100 of them",
             "t.yaml:4:18: contact.caps[0].most: 0 is out of range; write a whole number from 1 to 100000",
-            "t.yaml:4:50: contact.caps[1].per: `2 years` is not understood: a time is a whole number and ms, s, min, h, days \
+            "t.yaml:4:51: contact.caps[1].per: `2 years` is not understood: a time is a whole number and ms, s, min, h, days \
              or weeks, such as \"7 days\"",
-            "t.yaml:4:68: contact.caps[1].channel: `mail` is unknown; did you mean `email`?",
+            "t.yaml:4:69: contact.caps[1].channel: `mail` is unknown; did you mean `email`?",
             "t.yaml:5:23: contact.holdout.percent: 101 is out of range; write a whole number from 0 to 100",
-            "t.yaml:6:24: contact.quiet_hours.from: a text is needed: put it in quotes",
+            "t.yaml:6:24: contact.quiet_hours.from: this is a number; a text is needed: put it in quotes",
             "t.yaml:6:31: contact.quiet_hours.to: `25:00` is no time of day; write hours and minutes in quotes, such as \
              \"21:00\"",
             "t.yaml:6:51: contact.quiet_hours.time_zone: `zone` is no trait; write where the customer's time zone stands: \

@@ -3,7 +3,7 @@
 
 use crate::config::definitions::tests::{check, read_files};
 use crate::config::secret::Variables;
-use tributary_model::{Channel, DeliveryPolicy, DestinationKind, SlackWay, TwilioSender};
+use tributary_model::{Channel, DeliveryPolicy, DestinationKind, SlackWay, SmtpSecurity, TwilioSender};
 
 /// The destination `a` of these fields, with one secret of each kind in the environment.
 fn read(fields: &str) -> Result<tributary_model::Destination, Vec<String>> {
@@ -156,5 +156,64 @@ fn destinations_that_could_not_deliver() {
              secret into its own field",
             "t.yaml:7:57: destinations.f.rate: there is no such field; known are type, timeout, topic, bootstrap_servers",
         ],
+    );
+}
+
+/// Every field that a kind knows stands in the manual, in the row of its kind or among those of all.
+#[test]
+fn the_manual_has_every_field() {
+    let manual = include_str!("../../../../config/ACTIVATION.md");
+    let has = |text: &str, field: &str| text.contains(&format!("`{field}`"));
+    for (name, _) in super::TYPES {
+        // A field that is none is answered with those that are.
+        let told = read(&format!("type: {name}, zzzzzzzzzzzz: 1")).unwrap_err();
+        let known = told.iter().find_map(|line| line.split_once("there is no such field; known are "));
+        let known = known.unwrap_or_else(|| panic!("{told:?}")).1;
+        let row = manual.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).expect(name);
+        for field in known.split(", ") {
+            assert!(has(row, field) || has(manual.split("## Kinds").next().unwrap(), field), "{name}: {field}");
+        }
+    }
+}
+
+#[test]
+fn mailboxes_phones_and_browsers() {
+    let DestinationKind::Smtp(smtp) =
+        good("type: smtp, host: smtp.example.com, username: shop, password: env:TOKEN, from: Shop <shop@example.com>")
+    else {
+        panic!("no mail server")
+    };
+    assert_eq!((smtp.port, smtp.security), (587, SmtpSecurity::StartTls), "never in the clear unless asked for");
+    assert!(!format!("{smtp:?}").contains("hush"));
+    let DestinationKind::Ses(ses) = good(
+        "type: ses, region: eu-central-1, access_key_id: AKIA0, secret_access_key: env:TOKEN, from: shop@example.com",
+    ) else {
+        panic!("no SES")
+    };
+    assert_eq!(ses.endpoint, "https://email.eu-central-1.amazonaws.com");
+    let DestinationKind::Postgres(table) = good(
+        "type: postgres, url: env:POSTGRES_URL, table: crm.vips, segment: vip, columns: { email: \"{{ traits.email }}\" }",
+    ) else {
+        panic!("no table")
+    };
+    assert_eq!(table.columns, [("email".to_owned(), "{{ traits.email }}".to_owned())]);
+    assert!(!format!("{table:?}").contains("hush"));
+    told(
+        "type: smtp, host: smtp.example.com, security: none, username: shop, password: env:TOKEN, from: a@example.com",
+        "destinations.a: a password would go over the network in the clear; write `security: tls` or `starttls`",
+    );
+    told(
+        "type: fcm, service_account: env:TOKEN",
+        "destinations.a.service_account: what is kept there is no service account's JSON with project_id, client_email and \
+         private_key",
+    );
+    told(
+        "type: web_push, subject: \"mailto:push@example.com\", private_key: env:TOKEN",
+        "destinations.a.private_key: what is kept there is no VAPID private key: 32 bytes in base64url, as `web-push \
+         generate-vapid-keys` prints it",
+    );
+    told(
+        "type: postgres, url: env:POSTGRES_URL, table: vips, segment: vpi",
+        "destinations.a.segment: there is no segment `vpi`; did you mean `vip`?",
     );
 }
