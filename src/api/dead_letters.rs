@@ -75,7 +75,7 @@ pub struct ReplayAnswer {
 
 /// Messages to a destination that were given up, oldest first; why, is in the messages of each profile.
 #[utoipa::path(get, path = "/v1/dead_letters", tag = "operations", params(Which),
-    responses((status = 200, body = DeadLettersAnswer), (status = 400, description = "No destination", body = ErrorAnswer)))]
+    responses((status = 200, body = DeadLettersAnswer), (status = 404, description = "No such destination", body = ErrorAnswer)))]
 pub async fn list(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
@@ -104,7 +104,7 @@ pub async fn list(
 
 /// Sends dead letters again, under their ids.
 #[utoipa::path(post, path = "/v1/dead_letters/replay", tag = "operations", request_body = ReplayBody,
-    responses((status = 200, body = ReplayAnswer), (status = 400, description = "No destination", body = ErrorAnswer),
+    responses((status = 200, body = ReplayAnswer), (status = 404, description = "No such destination", body = ErrorAnswer),
         (status = 403, description = "Needs the admin token", body = ErrorAnswer)))]
 pub async fn replay(
     State(state): State<Arc<ApiState>>,

@@ -32,6 +32,8 @@ pub(super) struct Outbox<'a> {
     profiles: HashMap<ProfileId, Arc<Profile>>,
     /// The latest event of each identifier in the epoch, once somebody has asked.
     latest: OnceCell<HashMap<IdentifierId, (Millis, MessageId)>>,
+    /// The identifiers that came to each profile, once somebody has asked.
+    came: OnceCell<HashMap<ProfileId, Vec<IdentifierId>>>,
 }
 
 impl<'a> Outbox<'a> {
@@ -41,7 +43,15 @@ impl<'a> Outbox<'a> {
         prepared: &'a Prepared,
         changes: &'a Changes,
     ) -> Self {
-        Self { committer, view, prepared, changes, profiles: HashMap::new(), latest: OnceCell::new() }
+        Self {
+            committer,
+            view,
+            prepared,
+            changes,
+            profiles: HashMap::new(),
+            latest: OnceCell::new(),
+            came: OnceCell::new(),
+        }
     }
 
     /// Puts the message of a trigger into the batch, or what stands in its way among the rejected.
@@ -130,13 +140,24 @@ impl<'a> Outbox<'a> {
         })
     }
 
+    /// The identifiers that each profile has got in the epoch.
+    fn came(&self) -> &HashMap<ProfileId, Vec<IdentifierId>> {
+        self.came.get_or_init(|| {
+            let mut came: HashMap<ProfileId, Vec<IdentifierId>> = HashMap::new();
+            for (identifier, (_, new)) in &self.changes.owners {
+                new.iter().for_each(|new| came.entry(*new).or_default().push(*identifier));
+            }
+            came
+        })
+    }
+
     pub(super) fn profile(&mut self, id: ProfileId) -> Result<Arc<Profile>, StoreError> {
         if let Some(profile) = self.profiles.get(&id) {
             return Ok(profile.clone());
         }
         let owners = &self.changes.owners;
         let stayed = self.view.identifiers(id)?.into_iter().filter(|identifier| !owners.contains_key(identifier));
-        let came = owners.iter().filter(|(_, (_, new))| *new == Some(id)).map(|(identifier, _)| *identifier);
+        let came = self.came().get(&id).into_iter().flatten().copied();
         let identifiers: Vec<_> = stayed.chain(came).collect();
         let Committer { plan, rules, .. } = self.committer;
         let evaluations = |group| match self.changes.groups.get(&group) {
