@@ -85,10 +85,13 @@ fn quiet(from: u16, to: u16, channel: Channel) -> QuietHours {
     QuietHours { from, to, channels: [channel].into(), time_zone, otherwise }
 }
 
+/// Makes something of a case.
+type Change = fn(&mut Case);
+
 #[test]
 fn the_first_rule_that_says_no_is_the_reason() {
     let mut case = Case::held_by_all();
-    let steps: [(Verdict, fn(&mut Case)); 7] = [
+    let steps: [(Verdict, Change); 7] = [
         (Verdict::Hold(Reason::Suppressed), |case| case.is_suppressed = false),
         (Verdict::Hold(Reason::NoConsent), |case| case.policy.purpose = None),
         (Verdict::Hold(Reason::Unsubscribed), |case| case.consent.subscriptions.clear()),
@@ -228,7 +231,7 @@ fn windows_slide_to_the_millisecond_and_what_lies_ahead_is_in_them() {
     let of_all = |case: &mut Case| case.contact.caps = vec![cap(None, 1, DAY)];
     let of_trigger = |case: &mut Case| case.policy.caps = vec![cap(None, 1, DAY)];
     let cooldown = |case: &mut Case| case.policy.cooldown_ms = Some(DAY);
-    let rules: [(Reason, fn(&mut Case)); 3] =
+    let rules: [(Reason, Change); 3] =
         [(Reason::FrequencyCap, of_all), (Reason::FrequencyCap, of_trigger), (Reason::Cooldown, cooldown)];
     for (reason, rule) in rules {
         let mut case = Case::by(Channel::Email);

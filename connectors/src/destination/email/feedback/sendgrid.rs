@@ -142,7 +142,9 @@ mod tests {
     fn a_call_that_is_not_is_refused() {
         let other = b"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqTxd43gyp8IOEto2LdIfjRQrIbsd4SXZkLW6jDut\
             dhXSJCWHw8REntlo7aNDthvj+y7GjUuFDb/R1NGe1OPzpA==";
-        let cases: [(&str, Option<(&str, &str)>, &[u8], &str); 6] = [
+        /// A body, its signature and timestamp, the key, and what is said.
+        type Refused<'a> = (&'a str, Option<(&'a str, &'a str)>, &'a [u8], &'a str);
+        let cases: [Refused<'_>; 6] = [
             (BODY, None, KEY, "there is none"),
             (BODY.trim_end(), Some((SIGNATURE, TIMESTAMP)), KEY, "the call is not signed by the key"),
             (BODY, Some((SIGNATURE, "1600112503")), KEY, "the call is not signed by the key"),

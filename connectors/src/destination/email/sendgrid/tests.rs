@@ -70,13 +70,16 @@ async fn what_is_not_there_is_not_sent() {
     assert_eq!(body["content"], json!([{ "type": "text/plain", "value": "Hi." }]));
 }
 
+/// What comes of an answer with a reason.
+type Meaning = dyn Fn(String) -> Outcome;
+
 #[tokio::test]
 async fn what_an_answer_means() {
     let refused =
         |message: &str| json!({ "errors": [{ "message": message, "field": null, "help": null }] }).to_string();
     let retry = |blame| move |reason| Outcome::Retry { reason, after: None, blame };
     let dead = |reason| Outcome::Dead { reason };
-    let cases: [(u16, &str, &dyn Fn(String) -> Outcome); 5] = [
+    let cases: [(u16, &str, &Meaning); 5] = [
         (400, "The subject is required.", &dead),
         (413, "The JSON payload you have included in your request is too large.", &dead),
         (401, "The provided authorization grant is invalid, expired, or revoked", &retry(Blame::Destination)),

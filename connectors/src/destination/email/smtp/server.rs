@@ -52,10 +52,13 @@ pub(super) struct Server {
     shared: Arc<Shared>,
 }
 
+/// What is said to a line, where it is not what is usually said.
+type Script = dyn Fn(&str) -> Option<&'static str> + Send + Sync;
+
 struct Shared {
     security: SmtpSecurity,
     acceptor: Option<TlsAcceptor>,
-    answer: Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>,
+    answer: Box<Script>,
     connections: AtomicUsize,
     commands: Mutex<Vec<String>>,
     mails: Mutex<Vec<Mail>>,

@@ -180,7 +180,7 @@ fn take(step: &Step, world: &mut World, model: &mut Model) {
         Step::Say(who, (name, value)) => {
             world.say(*who, name, value.clone());
             let order = (world.now, world.said);
-            model.said.push(Said { who: *who, name: *name, value: value.clone(), order });
+            model.said.push(Said { who: *who, name, value: value.clone(), order });
         }
         Step::Suppress(number, channel, is_suppressed) => {
             world.suppress(*channel, *number, *is_suppressed);
