@@ -1,6 +1,6 @@
 //! Joins everything: log, state, engine, destinations, HTTP; and takes it apart again in the right order.
 
-use crate::activation::{Dispatchers, Messages};
+use crate::activation::{Dispatchers, Links, Messages};
 use crate::api::{self, audit::Audit, auth::Tokens};
 use crate::backup::{self, Snapshots};
 use crate::config::{Auth, Configuration, LogKind, ServerConfig};
@@ -54,7 +54,7 @@ impl Server {
         let metrics = telemetry::recorder().map_err(anyhow::Error::msg)?;
         let definitions = Arc::new(loaded.definitions.clone());
         let rules = Arc::new(Rules::new(&definitions.identity));
-        let messages = Arc::new(Messages::new(&definitions)?);
+        let messages = Messages::new(&definitions)?;
         let processor = Arc::new(Processor::new(&definitions.identity)?);
 
         let tls = config.http.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
@@ -78,6 +78,8 @@ impl Server {
         };
         let definer = Arc::new(definer);
 
+        let links = config.http.public_url.as_ref().map(|base| Links::open(&store, base)).transpose()?.map(Arc::new);
+        let messages = Arc::new(messages.with_links(links.clone()));
         let snapshots = Arc::new(Snapshots::new(&config.data.dir, store.clone(), Some(log.clone()))?);
         let next_at_start = store.view().meta()?.unwrap_or_default().next_message;
         let engine = Engine::start(EngineParts {
@@ -95,7 +97,7 @@ impl Server {
         })?;
         let kafka = &config.log.kafka;
         let dispatchers =
-            Dispatchers::start(&definitions, kafka, &store, next_at_start, engine.committed(), LAST_DELIVERIES)?;
+            Dispatchers::start(&definitions, kafka, &store, &log, next_at_start, engine.committed(), LAST_DELIVERIES)?;
 
         let stop_http = CancellationToken::new();
         let suggestions = definitions.identity.suggestions.clone();
@@ -110,8 +112,11 @@ impl Server {
             definer,
             progress: engine.progress(),
             happened: engine.happened(),
+            // Who may read may see what would be sent, but not decide for the customer by its links.
+            messages: Arc::new(Messages::new(&definitions)?),
             rules,
             suggestions,
+            links,
             committed: engine.committed(),
             log_stream: LOG_STREAM.to_owned(),
             log: log.clone(),

@@ -1,4 +1,4 @@
-//! What a trigger would send, looked at before it does: over HTTP and by `tributary render`; and messages in many languages.
+//! What a trigger would send, looked at before it does: over HTTP and by `tributary render`; and in many languages.
 
 use crate::support::client::ADMIN_TOKEN;
 use crate::support::command::said;
@@ -37,7 +37,9 @@ triggers:
       html: "<h1>{{ t('welcome') }}</h1><p>{{ segment.name }}</p>"
   ordered:
     on: { event: Order Completed }
-    send: { to: crm, body: '{"total": {{ event.properties.total | times(2) | tojson }}, "was": {{ event.event | tojson }}}' }
+    send:
+      to: crm
+      body: '{"total": {{ event.properties.total | times(2) | tojson }}, "was": {{ event.event | tojson }}}'
 "#;
 
 fn ada(traits: Value) -> Value {
@@ -203,7 +205,10 @@ fn the_command_line_shows_it_too() {
 fn nobody_sends_a_list_to_be_repeated() {
     let receiver = Receiver::start();
     let mut server = Site::new(&SHOP.replace("http://127.0.0.1:9/hook", &receiver.url)).start();
-    let order = |total: Value| json!({ "type": "track", "userId": "eve", "event": "Order Completed", "properties": { "total": total } });
+    let order = |total: Value| {
+        let properties = json!({ "total": total });
+        json!({ "type": "track", "userId": "eve", "event": "Order Completed", "properties": properties })
+    };
     let position = server.client.batch(&[order(json!(["x".repeat(20_000)])), order(json!(5))]);
     server.client.profile_at("user_id:eve", &position);
     let sent =

@@ -80,6 +80,7 @@ fn event(at: Millis) -> Event {
         properties: tributary_model::Object::default(),
         traits: tributary_model::Object::default(),
         context: tributary_model::Object::default(),
+        consent: serde_json::Map::new(),
         body: bytes::Bytes::new(),
     }
 }

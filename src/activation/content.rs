@@ -41,6 +41,8 @@ const fn field(name: &'static str, form: Form, is_required: bool) -> FieldRule {
 
 /// Where a message goes; one that is empty when it is rendered is not sent.
 pub const ADDRESS: &str = "address";
+/// Where a reader of an e-mail unsubscribes. No template makes it.
+pub const UNSUBSCRIBE: &str = "unsubscribe";
 
 const EMAIL: &[FieldRule] = &[
     field(ADDRESS, Form::Text, true),

@@ -2,6 +2,7 @@
 
 use super::gate::Gate;
 use super::outbox::StoreOutbox;
+use super::reports::Reports;
 use crate::config::Kafka;
 use crate::engine::{Committed, clock};
 use crate::store::Store;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tributary_connectors::destination::{
     self, Delivery, KafkaDelivery, KafkaTarget, Observer, PostgresDelivery, PostgresTarget,
 };
-use tributary_connectors::log::{KafkaConfig, OnTruncated};
+use tributary_connectors::log::{KafkaConfig, Log, OnTruncated};
 use tributary_model::{Definitions, Destination, DestinationKind};
 
 /// What destinations tell goes to `/metrics`.
@@ -39,12 +40,14 @@ impl Observer for Metrics {
 pub struct Dispatchers {
     end: CancellationToken,
     running: Vec<JoinHandle<()>>,
+    /// Writes which addresses they have found to be dead.
+    reporting: JoinHandle<()>,
     last_deliveries: Duration,
 }
 
 impl Dispatchers {
     /// Starts a dispatcher for each destination, woken by each commit that has something to send. The outbox had given all
-    /// numbers before `next_at_start` when the process started.
+    /// numbers before `next_at_start` when the process started. What they learn of addresses goes to the log.
     ///
     /// # Errors
     /// If a destination cannot be set up; the message names it.
@@ -52,16 +55,19 @@ impl Dispatchers {
         definitions: &Definitions,
         kafka: &Kafka,
         store: &Arc<Store>,
+        log: &Arc<dyn Log>,
         next_at_start: u64,
         committed: watch::Receiver<Committed>,
         last_deliveries: Duration,
     ) -> anyhow::Result<Self> {
         let end = CancellationToken::new();
-        let outbox = Arc::new(StoreOutbox::new(store.clone(), Arc::new(Gate::new(definitions))));
+        let (reports, reporting) = Reports::start(definitions, store.clone(), log.clone(), end.clone());
+        let outbox = StoreOutbox::new(store.clone(), Arc::new(Gate::new(definitions))).with_reports(reports);
+        let outbox = Arc::new(outbox);
         let state_id = store.view().meta()?.unwrap_or_default().state_id;
         let (grown, wake) = watch::channel(0);
         let mut running = vec![tokio::spawn(wake_up(committed, grown, end.clone()))];
-        for (id, Destination { kind, policy }) in &definitions.destinations {
+        for (id, Destination { kind, policy, .. }) in &definitions.destinations {
             let outbox = outbox.clone();
             let observer = Arc::new(Metrics);
             let (wake, end, runtime) = (wake.clone(), end.clone(), tokio::runtime::Handle::current());
@@ -110,7 +116,7 @@ impl Dispatchers {
             };
             running.push(task);
         }
-        Ok(Self { end, running, last_deliveries })
+        Ok(Self { end, running, reporting, last_deliveries })
     }
 
     /// Ends the dispatchers; what is under way gets a while longer, the rest stays in the outbox.
@@ -123,6 +129,10 @@ impl Dispatchers {
             if !matches!(ended, Ok(Ok(()))) {
                 tracing::warn!("a dispatcher did not end in time; what it was sending is settled by the next start");
             }
+        }
+        // Nobody is left who reports: it ends by itself.
+        if !matches!(tokio::time::timeout(self.last_deliveries, self.reporting).await, Ok(Ok(()))) {
+            tracing::warn!("dead addresses were not noted in time; the next attempts tell them again");
         }
     }
 }

@@ -224,6 +224,6 @@ mod tests {
         let values = hook.beside(context! {}, "m", 0);
         let text = "{{ message.unsubscribe_url }}|{{ message.preferences_url is defined }}";
         let rendered = Environment::new().render_str(text, values).unwrap();
-        assert_eq!(rendered, "|true", "programs do not unsubscribe");
+        assert_eq!(rendered, "|True", "programs do not unsubscribe");
     }
 }

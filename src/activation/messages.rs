@@ -1,13 +1,15 @@
 //! Makes the message that a trigger sends: a Jinja template over the customer as of the epoch that set it off.
 
-use super::content::{ADDRESS, Content, Form};
+use super::content::{ADDRESS, Content, Form, UNSUBSCRIBE};
+use super::links::{Links, Urls};
 use super::mirrors::{self, Mirror};
+use super::templates::{Languages, NoText, add_texts, environment, render};
 use crate::engine::lookup::Profile;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, Template, UndefinedBehavior, Value, context};
+use minijinja::{Environment, Value, context};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io;
+use std::sync::Arc;
 use tributary_model::{Channel, Definitions, Event, EventKind, Millis, On, ProfileId, Trigger, format_millis, limits};
 
 /// A template that is none.
@@ -31,6 +33,9 @@ pub enum TemplateError {
         /// Why.
         source: minijinja::Error,
     },
+    /// A text is none.
+    #[error(transparent)]
+    Text(#[from] NoText),
 }
 
 /// A message that cannot be made.
@@ -65,6 +70,17 @@ pub enum RenderError {
         field: String,
         /// Why.
         source: serde_json::Error,
+    },
+    /// All that it says together is more than a message may have.
+    #[error(
+        "the fields of triggers.{trigger}.send have {bytes} bytes together; a message has at most {}",
+        limits::MESSAGE_BYTES
+    )]
+    TooLong {
+        /// Whose.
+        trigger: String,
+        /// How long they are.
+        bytes: usize,
     },
 }
 
@@ -112,26 +128,16 @@ pub struct Messages {
     contents: BTreeMap<String, Content>,
     channels: BTreeMap<String, Channel>,
     mirrors: Vec<Mirror>,
+    languages: Languages,
     pub(super) templates: Environment<'static>,
+    /// Where customers say what they want, if the server has an address that they see.
+    links: Option<Arc<Links>>,
 }
 
 impl std::fmt::Debug for Messages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Messages of {} triggers", self.triggers.len())
     }
-}
-
-/// The rendering environment of every template: a field that is not there is empty, as campaign tools have it, and what goes
-/// into HTML is escaped.
-pub fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-    environment.set_fuel(Some(100_000));
-    environment.set_auto_escape_callback(|name| match name.rsplit('/').next() {
-        Some("html") => AutoEscape::Html,
-        _ => AutoEscape::None,
-    });
-    environment
 }
 
 fn template_name(trigger: &str, field: &str) -> String {
@@ -145,6 +151,7 @@ impl Messages {
     /// If one is no template.
     pub fn new(definitions: &Definitions) -> Result<Self, TemplateError> {
         let mut templates = environment();
+        add_texts(&mut templates, &definitions.locales)?;
         for (id, trigger) in &definitions.triggers {
             for (field, text) in &trigger.send.content {
                 let added = templates.add_template_owned(template_name(id, field), text.clone());
@@ -164,8 +171,16 @@ impl Messages {
             contents: contents.collect(),
             channels: channels.collect(),
             mirrors,
+            languages: Languages::new(&definitions.locales),
             templates,
+            links: None,
         })
+    }
+
+    /// The same with links by which customers say what they want.
+    #[must_use]
+    pub fn with_links(self, links: Option<Arc<Links>>) -> Self {
+        Self { links, ..self }
     }
 
     /// The triggers that entering (or leaving) a segment sets off.
@@ -198,26 +213,46 @@ impl Messages {
         self.channels.get(destination).copied()
     }
 
+    /// The locale in which a customer is written to.
+    pub fn locale(&self, profile: &Profile) -> String {
+        self.languages.of(&profile.traits)
+    }
+
     /// What a trigger sends about a customer.
     ///
     /// # Errors
     /// If a template fails on these values, or does not make what it should; the text says where.
     pub fn render(&self, trigger: &str, about: &About<'_>) -> Result<Rendered, RenderError> {
-        let Some(send) = self.triggers.get(trigger).map(|trigger| &trigger.send) else {
-            return Ok(Rendered::NoAddress);
-        };
-        let values = values(trigger, about);
-        let render = |field: &str| {
+        let Some(Trigger { send, policy, .. }) = self.triggers.get(trigger) else { return Ok(Rendered::NoAddress) };
+        let render = |field: &str, values: &Value| {
             let failed =
                 |source| RenderError::Template { trigger: trigger.to_owned(), field: field.to_owned(), source };
             let template = self.templates.get_template(&template_name(trigger, field)).map_err(failed)?;
             render(&template, values.clone()).map_err(failed)
         };
         let content = self.contents.get(&send.to).copied().unwrap_or(Content::None);
-        let Content::Fields(rules) = content else { return Ok(Rendered::Body(render("body")?.into_bytes())) };
+        let mut values = values(trigger, &self.locale(about.profile), about);
+        let has_address = matches!(content, Content::Fields(_)) && send.content.contains_key(ADDRESS);
+        let address = has_address.then(|| render(ADDRESS, &values)).transpose()?;
+        if address.as_ref().is_some_and(|address| address.trim().is_empty()) {
+            return Ok(Rendered::NoAddress);
+        }
+        let urls = self.urls(&send.to, address.as_deref(), about);
+        if let Some(urls) = &urls {
+            values = urls.beside(values, about.message, about.created_at);
+        }
+        let Content::Fields(rules) = content else { return Ok(Rendered::Body(render("body", &values)?.into_bytes())) };
         let mut fields = serde_json::Map::new();
+        // What a customer has asked for, as a receipt, goes on to come.
+        let unsubscribe = urls.and_then(|urls| urls.unsubscribe).filter(|_| !policy.is_transactional);
+        if let (Some(url), Some(Channel::Email)) = (unsubscribe, self.channel(&send.to)) {
+            fields.insert(UNSUBSCRIBE.to_owned(), url.into());
+        }
         for rule in rules.iter().filter(|rule| send.content.contains_key(rule.name)) {
-            let text = render(rule.name)?;
+            let text = match &address {
+                Some(address) if rule.name == ADDRESS => address.clone(),
+                _ => render(rule.name, &values)?,
+            };
             let value = match rule.form {
                 Form::Text | Form::Html => serde_json::Value::String(text),
                 // A template may well have nothing to say.
@@ -228,17 +263,23 @@ impl Messages {
                     source,
                 })?,
             };
-            if rule.name == ADDRESS && value.as_str().is_some_and(|address| address.trim().is_empty()) {
-                return Ok(Rendered::NoAddress);
-            }
             fields.insert(rule.name.to_owned(), value);
         }
-        Ok(Rendered::Body(serde_json::Value::Object(fields).to_string().into_bytes()))
+        let body = serde_json::Value::Object(fields).to_string().into_bytes();
+        if body.len() > limits::MESSAGE_BYTES {
+            return Err(RenderError::TooLong { trigger: trigger.to_owned(), bytes: body.len() });
+        }
+        Ok(Rendered::Body(body))
+    }
+
+    /// Where the customer of a message says what they want.
+    fn urls(&self, destination: &str, address: Option<&str>, about: &About<'_>) -> Option<Urls> {
+        self.links.as_ref()?.urls(self.channel(destination)?, address, &about.profile.identifiers)
     }
 }
 
 /// What templates may speak of.
-pub(super) fn values(trigger: &str, about: &About<'_>) -> Value {
+pub(super) fn values(trigger: &str, locale: &str, about: &About<'_>) -> Value {
     let About { message, created_at, profile, occasion } = *about;
     let identifiers: Vec<_> = profile.identifiers.iter().map(|facts| &facts.identifier).collect();
     let (segment, event) = match occasion {
@@ -254,76 +295,7 @@ pub(super) fn values(trigger: &str, about: &About<'_>) -> Value {
         computed => Serde(&profile.computed),
         segment,
         event,
-    }
-}
-
-/// Whether a template is of a size that compiling it, which goes as deep as its expressions are long, has the stack for.
-///
-/// # Errors
-/// What is too large, in words.
-pub fn check_size(body: &str) -> Result<(), String> {
-    let bytes = body.len();
-    if bytes > limits::TEMPLATE_BYTES {
-        return Err(format!("a template has at most {} bytes; this one has {bytes}", limits::TEMPLATE_BYTES));
-    }
-    let (mut rest, mut tags) = (body, 0);
-    while let Some(begin) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
-        let tag = rest.get(begin + 2..).unwrap_or_default();
-        let length = end_of_tag(tag);
-        if length > limits::TAG_BYTES {
-            return Err(format!("what stands between braces has at most {} bytes", limits::TAG_BYTES));
-        }
-        tags += 1;
-        rest = tag.get(length..).unwrap_or_default();
-    }
-    let most = limits::TEMPLATE_TAGS;
-    if tags > most { Err(format!("a template has at most {most} expressions and statements")) } else { Ok(()) }
-}
-
-/// Where a tag ends: at the first closing braces that are neither in a text nor within brackets.
-fn end_of_tag(tag: &str) -> usize {
-    let (mut quote, mut escaped, mut open) = (None, false, 0usize);
-    let bytes = tag.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        match (quote, byte) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), b'\\') => escaped = true,
-            (Some(begun), byte) if begun == byte => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'}' | b'%') if open == 0 && bytes.get(at + 1) == Some(&b'}') => return at,
-            (None, b'(' | b'[' | b'{') => open += 1,
-            (None, b')' | b']' | b'}') => open = open.saturating_sub(1),
-            (None, _) => {}
-        }
-    }
-    bytes.len()
-}
-
-/// What a template makes of some values, if that is no more than a message may have.
-///
-/// # Errors
-/// If it is more, or the template fails.
-pub fn render(template: &Template<'_, '_>, values: Value) -> Result<String, minijinja::Error> {
-    let mut body = Bounded(Vec::new());
-    template.render_captured_to(values, &mut body)?;
-    Ok(String::from_utf8_lossy(&body.0).into_owned())
-}
-
-/// Takes no more than a message may have: a loop in a template could else write for ever, within its fuel.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > limits::MESSAGE_BYTES {
-            return Err(io::Error::other(format!("the message has more than {} bytes", limits::MESSAGE_BYTES)));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        locale,
     }
 }
 

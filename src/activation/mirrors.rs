@@ -1,6 +1,7 @@
 //! Tables that are kept in step with a segment: which, and what their columns are.
 
 use super::messages::{self, About, Messages, Occasion, RenderError};
+use super::templates;
 use crate::engine::lookup::Profile;
 use minijinja::Environment;
 use serde_json::{Map, Value};
@@ -58,7 +59,7 @@ impl Messages {
     pub fn columns(&self, mirror: &Mirror, profile: &Profile, now: Millis) -> Result<Map<String, Value>, RenderError> {
         let occasion = Occasion::Segment { id: &mirror.segment, name: None, entered: true };
         let about = About { message: "", created_at: now, profile, occasion };
-        let values = messages::values(&mirror.segment, &about);
+        let values = messages::values(&mirror.segment, &self.locale(profile), &about);
         let column = |(column, _): &(String, String)| {
             let failed = |source| RenderError::Column {
                 destination: mirror.destination.clone(),
@@ -66,7 +67,7 @@ impl Messages {
                 source,
             };
             let template = self.templates.get_template(&name(mirror, column)).map_err(failed)?;
-            let text = messages::render(&template, values.clone()).map_err(failed)?;
+            let text = templates::render(&template, values.clone()).map_err(failed)?;
             let value = if text.is_empty() { Value::Null } else { Value::String(text) };
             Ok((column.clone(), value))
         };

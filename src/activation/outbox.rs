@@ -1,6 +1,7 @@
 //! The store's outbox, as destinations see it.
 
 use super::gate::Gate;
+use super::reports::Reports;
 use crate::store::outbox::{Status, StoredMessage, TABLE};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -15,12 +16,19 @@ const SETTLE: usize = 1_000;
 pub struct StoreOutbox {
     store: Arc<Store>,
     gate: Arc<Gate>,
+    reports: Option<Reports>,
 }
 
 impl StoreOutbox {
     /// The outbox of a store, whose messages are let out by these rules.
     pub fn new(store: Arc<Store>, gate: Arc<Gate>) -> Self {
-        Self { store, gate }
+        Self { store, gate, reports: None }
+    }
+
+    /// The same with somebody who wants to know of dead addresses.
+    #[must_use]
+    pub fn with_reports(self, reports: Reports) -> Self {
+        Self { reports: Some(reports), ..self }
     }
 
     fn read(
@@ -36,6 +44,7 @@ impl StoreOutbox {
         let _held = self.store.hold_outbox();
         let view = self.store.view();
         let mut batch = self.store.batch();
+        let mut unreachable = Vec::new();
         for (message, settled) in settled {
             let (destination, number) = (&message.destination, message.sequence);
             // Whoever was deleted while it was under way leaves no trace of it.
@@ -62,8 +71,15 @@ impl StoreOutbox {
                 }
             }
             batch.put_note(destination, number, &kept, status, reason.map(String::as_str), at)?;
+            if let Settled::Unreachable(reason) = settled {
+                unreachable.push((message, reason));
+            }
         }
-        self.store.write(batch, false)
+        self.store.write(batch, false)?;
+        if let Some(reports) = &self.reports {
+            unreachable.into_iter().for_each(|(message, reason)| reports.unreachable(message, reason));
+        }
+        Ok(())
     }
 
     fn settle_through(

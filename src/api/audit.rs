@@ -19,8 +19,10 @@ use tributary_model::{Millis, format_millis};
 
 /// Of a longer path the beginning is kept.
 const PATH_CHARS: usize = 2_000;
-/// What is asked by `POST` and changes nothing.
-const QUESTIONS: &str = "/v1/segments/preview";
+/// Whether a path is asked by `POST` and changes nothing.
+fn is_question(path: &str) -> bool {
+    path == "/v1/segments/preview" || (path.starts_with("/v1/triggers/") && path.ends_with("/render"))
+}
 
 /// Keeps the entries in order.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Audit {
 /// Answers a request, and keeps who asked for it if it may change something. Nobody unknown can fill the disk so.
 pub(super) async fn audit(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     let only_asks = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if only_asks || request.uri().path() == QUESTIONS {
+    if only_asks || is_question(request.uri().path()) {
         return next.run(request).await;
     }
     let Some(client) = state.tokens.reader(request.headers()) else { return next.run(request).await };

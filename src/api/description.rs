@@ -2,8 +2,8 @@
 
 use super::error::ErrorAnswer;
 use super::{
-    audit, dead_letters, definition_changes, definitions, groups, identity, ingest, operations, preview, profiles,
-    segment_details, segments, snapshots, statements, suggestions,
+    audit, consent, dead_letters, definition_changes, definitions, feedback, groups, identity, ingest, operations,
+    preview, profiles, render, segment_details, segments, snapshots, statements, suggestions, suppressions,
 };
 use std::sync::LazyLock;
 use utoipa::openapi::path::Operation;
@@ -73,7 +73,7 @@ fn complete(operation: &mut Operation) {
 /// Whether anybody may ask.
 fn is_open(operation: &Operation) -> bool {
     let id = operation.operation_id.as_deref().unwrap_or_default();
-    ["health", "ready", "metrics", "description", "settings"].contains(&id)
+    ["health", "ready", "metrics", "description", "settings", "feedback"].contains(&id)
 }
 
 /// What the handlers say of themselves.
@@ -94,6 +94,12 @@ fn is_open(operation: &Operation) -> bool {
         profiles::profile,
         profiles::messages,
         profiles::events,
+        consent::consent,
+        consent::put_consent,
+        suppressions::suppressions,
+        suppressions::suppress,
+        suppressions::unsuppress,
+        feedback::feedback,
         identity::identity,
         identity::why,
         identity::conflicts,
@@ -125,6 +131,7 @@ fn is_open(operation: &Operation) -> bool {
         segments::stream,
         preview::preview,
         preview::stream,
+        render::render,
         segment_details::explain,
         segment_details::history,
         segment_details::overlap,

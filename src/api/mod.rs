@@ -12,6 +12,12 @@ pub mod profiles;
 pub mod identity;
 pub mod statements;
 pub mod suggestions;
+pub mod consent;
+pub mod suppressions;
+pub mod visitors;
+pub mod pages;
+pub mod preferences;
+pub mod feedback;
 pub mod groups;
 pub mod dead_letters;
 pub mod definitions;
@@ -19,11 +25,13 @@ pub mod definition_changes;
 pub mod segments;
 pub mod segment_details;
 pub mod preview;
+pub mod render;
 pub mod operations;
 mod description;
 pub mod snapshots;
 pub mod audit;
 
+use crate::activation::{Gate, Links, Messages};
 use crate::backup::Snapshots;
 use crate::config::ServerConfig;
 use crate::definitions::Definer;
@@ -65,10 +73,14 @@ pub struct Parts<'a> {
     pub progress: watch::Receiver<Option<Progress>>,
     /// Where committed epochs are watched.
     pub happened: broadcast::Sender<Happened>,
+    /// What triggers send.
+    pub messages: Arc<Messages>,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Customers who may be one person, where definitions ask for it.
     pub suggestions: Option<Arc<Suggestions>>,
+    /// Reads the links in messages, where there are any.
+    pub links: Option<Arc<Links>>,
     /// The last committed epoch.
     pub committed: watch::Receiver<Committed>,
     /// The name of the log that positions are about.
@@ -108,8 +120,11 @@ pub fn router(parts: Parts<'_>) -> Router {
     )
     .with_timeout(parts.config.http.request_timeout)
     .with_backlog(Backlog::new(parts.committed.clone(), parts.log_stream.clone(), parts.config.log.max_lag));
+    let gate = Gate::new(&parts.definer.wanted().borrow().definitions);
     let state = Arc::new(ApiState {
         store: parts.store,
+        messages: parts.messages,
+        gate,
         wanted: parts.definer.wanted(),
         definer: parts.definer,
         progress: parts.progress,
@@ -119,6 +134,9 @@ pub fn router(parts: Parts<'_>) -> Router {
         processor: parts.processor,
         clock: Arc::new(clock::now),
         suggestions: parts.suggestions,
+        links: parts.links,
+        visitors: visitors::Visitors::default(),
+        moments: consent::Moments::default(),
         committed: parts.committed,
         log_stream: parts.log_stream,
         tokens,
@@ -134,6 +152,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/profiles/{profile}", get(profiles::profile).delete(statements::delete_profile))
         .route("/v1/profiles/{profile}/messages", get(profiles::messages))
         .route("/v1/profiles/{profile}/events", get(profiles::events))
+        .route("/v1/profiles/{profile}/consent", get(consent::consent).put(consent::put_consent))
         .route("/v1/profiles/{profile}/identity", get(identity::identity))
         .route("/v1/identity/why", get(identity::why))
         .route("/v1/identity/conflicts", get(identity::conflicts))
@@ -146,6 +165,8 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/identity/unlink", post(statements::unlink))
         .route("/v1/identity/retract", post(statements::retract))
         .route("/v1/identifiers/{identifier}", delete(statements::delete))
+        .route("/v1/suppressions", get(suppressions::suppressions))
+        .route("/v1/suppressions/{channel}/{address}", put(suppressions::suppress).delete(suppressions::unsuppress))
         .route("/v1/groups/{group}", get(groups::group))
         .route("/v1/groups/{group}/members", get(groups::members))
         .route("/v1/definitions", put(definition_changes::apply))
@@ -167,6 +188,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/v1/segments/{id}/history", get(segment_details::history))
         .route("/v1/profiles/{profile}/segments/{id}/explain", get(segment_details::explain))
         .route("/v1/segments/{id}/members", get(segments::members))
+        .route("/v1/triggers/{id}/render", post(render::render))
         .route("/v1/rejected", get(operations::rejected))
         .route("/v1/dead_letters", get(dead_letters::list))
         .route("/v1/dead_letters/replay", post(dead_letters::replay))
@@ -179,9 +201,17 @@ pub fn router(parts: Parts<'_>) -> Router {
         .route("/openapi.json", get(operations::description))
         .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
         .route_layer(from_fn_with_state(state.clone(), audit::audit))
+        .with_state(state.clone());
+    // By people and programs without a token; their addresses hold secrets, which no audit log should have.
+    let visits = Router::new()
+        .route("/unsubscribe/{token}", get(preferences::unsubscribe_page).post(preferences::unsubscribe))
+        .route("/preferences/{token}", get(preferences::preferences_page).post(preferences::set_preferences))
+        .route("/v1/feedback/{destination}", post(feedback::feedback))
+        .method_not_allowed_fallback(|| async { ApiError::wrong_method() })
         .with_state(state);
     ingest::routes(ingest)
         .merge(queries)
+        .merge(visits)
         .fallback(|| async {
             ApiError::not_found("no_such_route", "there is nothing here; GET /openapi.json lists the API")
         })

@@ -55,7 +55,7 @@ async fn leave(state: &Arc<ApiState>, token: Token, headers: &HeaderMap, body: B
     let (_, _place) = state.visitors.read(headers, body, FORM_BYTES).await?;
     let subscriptions = BTreeMap::from([(channel, Subscription::Unsubscribed)]);
     let wanted = Consent { subscriptions, ..Consent::default() };
-    say(state, identifier, wanted, why("unsubscribe link", channel)).await?;
+    drop(say(state, identifier, wanted, why("unsubscribe link", channel)).await?);
     Ok(Unsubscribe { messages, token: &token, done: true }.page())
 }
 
@@ -76,7 +76,7 @@ async fn choose(state: &Arc<ApiState>, token: Token, headers: &HeaderMap, body: 
     said.subscriptions.extend(chosen.subscriptions.clone());
     let channel = link.channel;
     if chosen != Consent::default() {
-        say(state, link.identifier, chosen, why("preferences link", channel)).await?;
+        drop(say(state, link.identifier, chosen, why("preferences link", channel)).await?);
     }
     Ok(Preferences { done: true, groups: groups(&definitions, channel, &said) }.page())
 }

@@ -2,7 +2,10 @@
 
 use super::audit::Audit;
 use super::auth::Tokens;
+use super::consent::Moments;
 use super::error::ApiError;
+use super::visitors::Visitors;
+use crate::activation::{Gate, Links, Messages};
 use crate::backup::Snapshots;
 use crate::definitions::{Definer, Wanted};
 use crate::engine::preview::live::Happened;
@@ -32,12 +35,22 @@ pub struct ApiState {
     pub progress: watch::Receiver<Option<Progress>>,
     /// Where committed epochs are watched.
     pub happened: broadcast::Sender<Happened>,
+    /// What triggers send.
+    pub messages: Arc<Messages>,
+    /// What of that is let out.
+    pub gate: Gate,
     /// Identity rules.
     pub rules: Arc<Rules>,
     /// Where statements are made durable; how much waits there is a number of `/metrics`.
     pub log: Arc<dyn Log>,
     /// Makes identifiers equal.
     pub processor: Arc<Processor>,
+    /// Reads the links in messages, where there are any.
+    pub links: Option<Arc<Links>>,
+    /// Bounds of who comes without a token.
+    pub visitors: Visitors,
+    /// When customers say what they want.
+    pub moments: Moments,
     /// What time it is.
     pub clock: Clock,
     /// Customers who may be one person, where definitions ask for it.

@@ -20,7 +20,7 @@ use tributary_connectors::process::{Statement, StatementKind, object};
 use tributary_model::{Identifier, IdentifierId, format_millis};
 
 /// The most bytes of a statement, and the most characters of its texts.
-const STATEMENT_BYTES: usize = 8 * 1024;
+pub(super) const STATEMENT_BYTES: usize = 8 * 1024;
 const TEXT_CHARS: usize = 1_000;
 /// How long a statement may take to arrive, and then the log to take it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,9 +44,9 @@ pub struct Two {
 #[into_params(parameter_in = Query)]
 pub struct Why {
     /// Who wants it.
-    by: Option<String>,
+    pub(super) by: Option<String>,
     /// Why.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 type Answer = Result<Json<Accepted>, ApiError>;
@@ -143,12 +143,12 @@ pub(super) async fn say_of<F: Future<Output = Result<Option<String>, ApiError>>>
     append_statements(state, &[Statement { kind, a, b: Some(b), by, reason }]).await
 }
 
-fn identifier_of(state: &ApiState, field: &str, text: &str) -> Result<Identifier, ApiError> {
+pub(super) fn identifier_of(state: &ApiState, field: &str, text: &str) -> Result<Identifier, ApiError> {
     let identifier = state.processor.identifier(text);
     identifier.map_err(|error| ApiError::bad_request("invalid_identifier", format!("{field}: {error}")))
 }
 
-fn text(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
+pub(super) fn text(field: &str, text: Option<String>) -> Result<Option<String>, ApiError> {
     match text {
         Some(text) if text.chars().nth(TEXT_CHARS).is_some() => {
             Err(ApiError::bad_request("invalid_parameter", format!("{field}: at most {TEXT_CHARS} characters")))
@@ -174,11 +174,11 @@ pub struct StatementsAnswer {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct StatementAnswer {
-    /// `link`, `unlink`, `retract` or `delete`.
+    /// `link`, `unlink`, `retract` or `delete`; `suppress` or `unsuppress` of an address.
     #[schema(value_type = String)]
     kind: StatementKind,
     at: String,
-    /// `namespace:value`, or the id of an identifier that was deleted since.
+    /// `namespace:value`, or the id of an identifier that was deleted since; of an address `channel:address`.
     a: String,
     b: Option<String>,
     by: Option<String>,

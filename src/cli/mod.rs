@@ -1,5 +1,5 @@
-//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `destinations`, `backup`, `restore`, `verify`,
-//! `replay`, `token`, `demo`.
+//! The command line: `tributary serve`, `check`, `apply`, `diff`, `identity`, `destinations`, `render`, `backup`,
+//! `restore`, `verify`, `replay`, `token`, `demo`.
 //!
 //! Secrets are never arguments: whoever lists processes can read those.
 
@@ -13,6 +13,7 @@ pub mod destinations;
 pub mod evaluate;
 mod frozen;
 pub mod identity;
+pub mod render;
 pub mod replay;
 pub mod serve;
 pub mod token;
@@ -62,6 +63,8 @@ pub enum Command {
     /// Tell whether a destination takes messages, list what it did not take, and send that again
     #[command(subcommand)]
     Destinations(DestinationsCommand),
+    /// Show what a trigger would send to a customer now, and whether it would be held back
+    Render(RenderArgs),
     /// Copy the state and the embedded log to a folder of backups, also while the server runs; what is there is not copied again
     Backup(BackupArgs),
     /// Put a backup into the data folder, which must have none of it
@@ -183,6 +186,23 @@ pub struct ReplayDeadArgs {
     pub server: String,
 }
 
+/// `tributary render`
+#[derive(Clone, Debug, Args)]
+pub struct RenderArgs {
+    /// The trigger's id
+    #[arg(value_name = "TRIGGER")]
+    pub trigger: String,
+    /// The customer: namespace:value of any identifier, or a profile id
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: String,
+    /// For a trigger on an event: the event, as it would be tracked [default: the customer's latest of that name]
+    #[arg(long, value_name = "JSON")]
+    pub event: Option<String>,
+    /// Where the server listens; its admin token is read from TRIBUTARY_ADMIN_TOKEN
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
+}
+
 /// `tributary identity evaluate`
 #[derive(Clone, Debug, Args)]
 pub struct EvaluateArgs {
@@ -279,6 +299,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => apply::run(&args, true),
         Command::Identity(command) => identity::run(&command),
         Command::Destinations(command) => destinations::run(&command),
+        Command::Render(args) => render::run(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => verify::run(&args),
@@ -318,6 +339,7 @@ mod tests {
             "diff",
             "identity",
             "destinations",
+            "render",
             "backup",
             "restore",
             "verify",

@@ -82,7 +82,8 @@ pub fn load(paths: &Paths, variables: &Variables) -> Result<Configuration, Vec<M
     let files = definitions::sources(folder, &mistakes);
     // While the settings are wrong, a missing cluster may be their mistake: it is told once they are right.
     let has_cluster = server.as_ref().is_none_or(|server| server.log.kafka.bootstrap_servers.is_some());
-    let loaded = definitions::read(&files, Surroundings { variables, has_cluster }, &mistakes);
+    let has_public_url = server.as_ref().is_none_or(|server| server.http.public_url.is_some());
+    let loaded = definitions::read(&files, Surroundings { variables, has_cluster, has_public_url }, &mistakes);
     match (server, loaded) {
         (Some(server), Some(loaded)) if mistakes.count() == 0 => Ok(Configuration { server, loaded }),
         _ => Err(mistakes.into_sorted()),

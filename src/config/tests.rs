@@ -24,7 +24,7 @@ fn the_mistakes_of_both_files_are_told_in_one_pass() {
             "definitions/t.yaml:2:8: segments.vip: `where` is missing; write for example `where: ltv > 500`",
             "definitions/t.yaml:2:10: segments.vip.were: there is no such field; did you mean `where`?",
             "t.toml:2:1: http.port: there is no such field; known are addr, max_connections, idle_timeout, \
-             request_timeout, max_requests, max_streams, max_wait, tls",
+             request_timeout, max_requests, max_streams, max_wait, public_url, tls",
         ]
     );
 }

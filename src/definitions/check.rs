@@ -97,6 +97,13 @@ pub(super) fn compile(definitions: &Definitions, edited: &BTreeSet<Named>) -> Re
             return Err(Refused::InUse(format!("the message of trigger `{id}` reads `computed.{name}`")));
         }
     }
+    let texts =
+        definitions.locales.texts.iter().flat_map(|(locale, texts)| texts.iter().map(move |text| (locale, text)));
+    for (locale, (key, text)) in texts {
+        if let Some(name) = computed_in_template(text).into_iter().find(|name| !definitions.traits.contains_key(name)) {
+            return Err(Refused::InUse(format!("the text `{key}` in `{locale}` reads `computed.{name}`")));
+        }
+    }
     Program::compile(definitions).map_err(|errors| {
         let is_edited = |error: &&DefinitionError| match &error.place {
             Place::Trait(name) => edited.contains(&(Kind::Trait, name.clone())),

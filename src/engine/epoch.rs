@@ -2,6 +2,7 @@
 
 use crate::store::facts::StoredFacts;
 use crate::store::statements::{Deleted, Made, Standing};
+use crate::store::suppressions::{Address, Suppression};
 use crate::store::{LinkFacts, Rejected};
 use differential_dataflow::difference::IsZero;
 use foldhash::HashMap;
@@ -91,6 +92,8 @@ pub struct Prepared {
     pub statements: Vec<Made>,
     /// What stands of two identifiers since; what is said later in the list holds.
     pub standing: Vec<(Ends, Option<Standing>)>,
+    /// The latest word on addresses of which something was said.
+    pub suppressions: Vec<(Address, Suppression)>,
     /// Who belongs to a group since (+1) or no longer (−1).
     pub group_members: Vec<(GroupId, IdentifierId, isize)>,
     /// What is said of groups since (+1), and what is no longer an identifier's latest word (−1).

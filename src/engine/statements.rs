@@ -1,14 +1,18 @@
-//! What people state about identifiers, taken in between events: links and their contrary, and deletions.
+//! What people state about identifiers, taken in between events: links and their contrary, and deletions; and about
+//! addresses that nothing is to be sent to.
 //!
-//! The latest statement about two identifiers stands, by the time it was made and not by when it is read. A deletion
-//! takes back all that was received of an identifier up to then; what comes after begins anew.
+//! The latest statement about two identifiers, or an address, stands, by the time it was made and not by when it is
+//! read. A deletion takes back all that was received of an identifier up to then; what comes after begins anew.
 
 use super::epoch::{Arrived, FactsChange, Feed, Prepared};
 use super::intake::Intake;
 use super::touched::{AllTouched, Touched};
 use crate::store::StoreError;
 use crate::store::statements::{Deleted, Made, Standing};
+use crate::store::suppressions::{Address, Suppression};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tributary_connectors::process::{Statement, StatementKind};
 use tributary_dataflows::identity::{Ends, Evidence, Stated, ends};
 use tributary_model::{Identifier, IdentifierId, MessageId, Millis};
@@ -29,6 +33,7 @@ impl MadeAt {
             StatementKind::Link | StatementKind::Unlink => self.identifiers().map(Identifier::id).collect(),
             // What is taken back needs nobody to be there, and brings nobody in.
             StatementKind::Retract | StatementKind::Delete => Vec::new(),
+            StatementKind::Suppress | StatementKind::Unsuppress => Vec::new(),
         }
     }
 
@@ -122,7 +127,7 @@ impl Intake {
                 StatementKind::Link => Some(Stated::Same),
                 StatementKind::Unlink => Some(Stated::Different),
                 StatementKind::Retract => None,
-                StatementKind::Delete => continue,
+                StatementKind::Delete | StatementKind::Suppress | StatementKind::Unsuppress => continue,
             };
             let Some(other) = &statement.b else { continue };
             let ends = ends(statement.a.id(), other.id());
@@ -155,6 +160,132 @@ impl Intake {
             }
             prepared.standing.push((ends, Some(standing)));
         }
+        for (address, said) in suppressions(statements) {
+            let before = view.suppression(&address.0, &address.1)?;
+            if before.is_none_or(|before| before.made < said.made) {
+                prepared.suppressions.push((address, said));
+            }
+        }
         Ok(())
+    }
+}
+
+/// The latest word on each address that is spoken of.
+fn suppressions(statements: &[MadeAt]) -> BTreeMap<Address, Suppression> {
+    let mut latest: BTreeMap<Address, Suppression> = BTreeMap::new();
+    for MadeAt { statement, made } in statements {
+        let is_suppressed = match statement.kind {
+            StatementKind::Suppress => true,
+            StatementKind::Unsuppress => false,
+            StatementKind::Link | StatementKind::Unlink | StatementKind::Retract | StatementKind::Delete => continue,
+        };
+        let Statement { a, by, reason, .. } = statement;
+        let said = Suppression { made: *made, is_suppressed, by: by.clone(), reason: reason.clone() };
+        match latest.entry((a.namespace.clone(), a.value.clone())) {
+            Entry::Vacant(room) => drop(room.insert(said)),
+            Entry::Occupied(mut held) if held.get().made < said.made => drop(held.insert(said)),
+            Entry::Occupied(_) => {}
+        }
+    }
+    latest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::engine::intake::IntakeOptions;
+    use crate::store::{Store, StoreOptions};
+    use std::sync::Arc;
+    use tributary_dataflows::identity::Rules;
+    use tributary_dataflows::profile::Plan;
+    use tributary_dataflows::segments::Program;
+    use tributary_model::{Channel, Definitions};
+
+    const OPTIONS: StoreOptions = StoreOptions {
+        block_cache_bytes: 1 << 20,
+        history_retention_ms: i64::MAX,
+        dedupe_horizon_ms: i64::MAX,
+        rejected_retention_ms: i64::MAX,
+    };
+
+    fn said(kind: StatementKind, address: &str, at: Millis, tie: u128) -> MadeAt {
+        let statement = Statement::of_address(kind, Channel::Email, address, None, Some(format!("{at} {tie}")));
+        MadeAt { statement, made: (at, MessageId(tie)) }
+    }
+
+    /// An engine's intake, and what it has taken in; each round is about addresses of its own.
+    struct List {
+        store: Arc<Store>,
+        intake: Intake,
+        rounds: usize,
+    }
+
+    impl List {
+        fn new() -> Self {
+            let store = Arc::new(Store::simulated(&[], OPTIONS, Arc::new(|_, _| Ok(()))).unwrap());
+            let definitions = Definitions::default();
+            let plan = Arc::new(Plan::new(Program::compile(&definitions).unwrap()));
+            let rules = Arc::new(Rules::new(&definitions.identity));
+            let options = IntakeOptions { cache_entries: 10, dedupe_horizon_ms: 0 };
+            let intake = Intake::new(plan, rules, store.clone(), options).unwrap();
+            Self { store, intake, rounds: 0 }
+        }
+
+        /// What stands of Ada's and Ben's addresses after these statements, so many in an epoch.
+        fn after(&mut self, statements: &[&MadeAt], in_epoch: usize) -> Vec<Option<Suppression>> {
+            self.rounds += 1;
+            let address = |name: &str| format!("{name}.{}@example.com", self.rounds);
+            for statements in statements.chunks(in_epoch) {
+                let mut statements: Vec<MadeAt> = statements.iter().map(|made| (*made).clone()).collect();
+                statements.iter_mut().for_each(|made| made.statement.a.value = address(&made.statement.a.value));
+                let (mut touched, mut feed, mut prepared) =
+                    (AllTouched::default(), Feed::default(), Prepared::default());
+                self.intake.state(&statements, &HashSet::new(), &mut touched, &mut feed, &mut prepared).unwrap();
+                assert!(
+                    touched.is_empty() && feed.evidence.is_empty(),
+                    "nobody need be there, and nobody is brought in"
+                );
+                let mut batch = self.store.batch();
+                let stated = prepared.suppressions.iter();
+                stated.for_each(|(address, suppression)| batch.put_suppression(address, suppression).unwrap());
+                self.store.write(batch, false).unwrap();
+            }
+            let stands = |name| self.store.view().suppression("email", &address(name)).unwrap();
+            ["ada", "ben"].map(stands).to_vec()
+        }
+    }
+
+    fn permutations<'a>(rest: &mut Vec<&'a MadeAt>, taken: &mut Vec<&'a MadeAt>, each: &mut dyn FnMut(&[&MadeAt])) {
+        if rest.is_empty() {
+            each(taken);
+        }
+        for place in 0..rest.len() {
+            let one = rest.remove(place);
+            taken.push(one);
+            permutations(rest, taken, each);
+            taken.pop();
+            rest.insert(place, one);
+        }
+    }
+
+    #[test]
+    fn the_latest_word_on_an_address_stands_in_whatever_order_and_epochs_it_is_read() {
+        use StatementKind::{Suppress, Unsuppress};
+        let statements = [
+            said(Suppress, "ada", 1, 9),
+            said(Unsuppress, "ada", 2, 1),
+            said(Suppress, "ada", 2, 2),
+            said(Suppress, "ben", 1, 1),
+            said(Unsuppress, "ben", 3, 1),
+        ];
+        let mut list = List::new();
+        let expected = list.after(&statements.iter().collect::<Vec<_>>(), 1);
+        let stands = expected.iter().flatten().map(|said| (said.is_suppressed, said.reason.as_deref()));
+        assert_eq!(stands.collect::<Vec<_>>(), [(true, Some("2 2")), (false, Some("3 1"))]);
+        permutations(&mut statements.iter().collect(), &mut Vec::new(), &mut |order| {
+            assert_eq!(list.after(order, 1), expected);
+            assert_eq!(list.after(order, 2), expected);
+        });
     }
 }

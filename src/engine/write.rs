@@ -54,6 +54,9 @@ pub(super) fn write_base_facts(batch: &mut Batch<'_>, view: &View<'_>, prepared:
             None => batch.delete_standing(*ends)?,
         }
     }
+    for (address, suppression) in &prepared.suppressions {
+        batch.put_suppression(address, suppression)?;
+    }
     let mut facts: Vec<_> = prepared.facts.iter().collect();
     facts.sort_unstable_by_key(|(id, _)| **id);
     for (id, facts) in facts {

@@ -1,4 +1,4 @@
-//! What a state holds that no log has: what was defined, sent, refused and asked for.
+//! What a state holds that no log has: what was defined, sent, refused and asked for, and what links are signed with.
 
 use crate::store::{Meta, Store, StoreError, audit, counts, definitions, mirrored, outbox, rejected, sends, waiting};
 
@@ -35,5 +35,9 @@ pub fn carry_over(before: &Store, anew: &Store, was: &Meta) -> Result<(), StoreE
         minutes: was.minutes.clone(),
         ..meta
     })?;
+    // Links in messages that were sent go on to hold.
+    if let Some(key) = before.view().link_key()? {
+        anew.write_link_key(&key)?;
+    }
     anew.flush()
 }

@@ -1,7 +1,8 @@
 //! Whether two states say the same.
 
 use crate::store::statements::Standing;
-use crate::store::{LinkFacts, Store, StoreError, facts, links, members, owners, statements};
+use crate::store::suppressions::Suppression;
+use crate::store::{LinkFacts, Store, StoreError, facts, links, members, owners, statements, suppressions};
 use std::fmt::Debug;
 use tributary_dataflows::profile::{Features, IdentifierFacts, Plan};
 use tributary_model::{IdentifierId, Millis, ProfileId};
@@ -30,6 +31,10 @@ pub fn differences(stored: &Store, replayed: &Store, plan: &Plan, now: Millis) -
     }
     if let Some((key, one, other)) = stored.first_difference(replayed, statements::TABLE, |_: &mut Standing| ())? {
         found.push(said(&format!("what stands stated of {}", named(&key)?), &one, &other));
+    }
+    if let Some((key, one, other)) = stored.first_difference(replayed, suppressions::TABLE, |_: &mut Suppression| ())? {
+        let address = String::from_utf8_lossy(&key).replace('\0', " ");
+        found.push(said(&format!("what stands stated of {address}"), &one, &other));
     }
     if let Some((key, one, other)) = stored.first_difference(replayed, owners::TABLE, |_: &mut ProfileId| ())? {
         found.push(said(&format!("owner of {}", named(&key)?), &one, &other));

@@ -11,6 +11,10 @@ pub const TABLE: &str = "meta";
 
 const META: &[u8] = b"meta";
 const UNSETTLED: &[u8] = b"unsettled";
+const LINK_KEY: &[u8] = b"link_key";
+
+/// What links in messages are signed with. Whoever knows it can unsubscribe everybody.
+pub type LinkKey = [u8; 32];
 
 /// Where the state stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +65,14 @@ impl View<'_> {
     pub fn unsettled(&self) -> Result<BTreeSet<u64>, StoreError> {
         Ok(self.get(TABLE, UNSETTLED)?.unwrap_or_default())
     }
+
+    /// What links in messages are signed with; `None` before any was.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn link_key(&self) -> Result<Option<LinkKey>, StoreError> {
+        self.get(TABLE, LINK_KEY)
+    }
 }
 
 impl Store {
@@ -76,6 +88,16 @@ impl Store {
 }
 
 impl Store {
+    /// Keeps durably what links in messages are signed with from now on.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write_link_key(&self, key: &LinkKey) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        batch.put(TABLE, LINK_KEY, key)?;
+        self.write(batch, true)
+    }
+
     /// Notes durably, before the facts of some aggregates begin to change, that they are not to be relied on.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 mod decode;
 mod validate;
 mod identifiers;
+mod consent;
 mod time;
 mod reject;
 mod statement;
@@ -119,6 +120,7 @@ impl Processor {
         let context = parts.context.checked("context", body)?;
         let objects = Objects { properties: &properties, traits: &traits, context: &context };
         let identifiers = self.identifiers.of(kind, &parts, objects)?;
+        let consent = consent::said(&context);
         // What the spec does not have in a call may lead to a customer, but is no property or trait of one.
         let has_traits = matches!(kind, EventKind::Identify | EventKind::Group);
         let has_properties = matches!(kind, EventKind::Track | EventKind::Page | EventKind::Screen);
@@ -133,6 +135,7 @@ impl Processor {
             properties: if has_properties { properties } else { Object::default() },
             traits: if has_traits { traits } else { Object::default() },
             context,
+            consent,
             body: body.clone(),
         })
     }

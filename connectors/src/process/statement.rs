@@ -1,12 +1,12 @@
-//! What people say about identifiers: who is the same, who is not, who is to be deleted. Records of the log like events,
-//! but only the server itself writes them.
+//! What people say about identifiers: who is the same, who is not, who is to be deleted; and about addresses that
+//! nothing is to be sent to. Records of the log like events, but only the server itself writes them.
 
 use super::Reason;
 use super::decode::object;
 use crate::log::Record;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tributary_model::{Identifier, Millis};
+use tributary_model::{Channel, Identifier, Millis};
 
 /// The source of records that are statements. No write key can have it.
 pub const STATEMENTS: &str = "tributary/identity";
@@ -23,6 +23,10 @@ pub enum StatementKind {
     Retract,
     /// What is known of the identifier so far is forgotten.
     Delete,
+    /// Nothing is sent to the address any more.
+    Suppress,
+    /// Messages may be sent to the address again.
+    Unsuppress,
 }
 
 /// A statement as the log has it.
@@ -39,9 +43,9 @@ pub struct Statement {
     /// What is said.
     #[serde(rename = "type")]
     pub kind: StatementKind,
-    /// Of whom.
+    /// Of whom; or an address, in the namespace of its channel's name.
     pub a: Identifier,
-    /// And of whom; none where one is deleted.
+    /// And of whom; none where one is deleted, and of addresses.
     pub b: Option<Identifier>,
     /// Who says so.
     pub by: Option<String>,
@@ -50,6 +54,17 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// What is said of an address, which is written as lists of addresses have it.
+    pub fn of_address(
+        kind: StatementKind,
+        channel: Channel,
+        address: &str,
+        by: Option<String>,
+        reason: Option<String>,
+    ) -> Self {
+        Self { kind, a: Identifier::new(channel.name(), address), b: None, by, reason }
+    }
+
     /// The record that says so.
     pub fn record(&self, received_at: Millis) -> Record {
         // Texts and options of texts always have a JSON.

@@ -1,7 +1,43 @@
 //! When customers may be contacted: purposes they agree to, control groups, caps, cool-downs, quiet hours.
 
-use crate::{Channel, Millis};
+use crate::{Channel, Millis, limits};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The trait that holds whether a purpose is agreed to is named so, and then as the purpose.
+pub const PURPOSE_PREFIX: &str = "consent.";
+/// The trait that holds whether a channel is subscribed to is named so, and then as the channel.
+pub const SUBSCRIPTION_PREFIX: &str = "subscription.";
+/// The trait that holds the last address that nothing reaches any more is named so, and then as the channel.
+pub const UNREACHABLE_PREFIX: &str = "unreachable.";
+
+/// Whether someone wants messages by a channel, as the Segment spec has it. Of two that are said at once, the later one
+/// in this order counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subscription {
+    /// Yes.
+    Subscribed,
+    /// They have not said so.
+    DidNotSubscribe,
+    /// No.
+    Unsubscribed,
+}
+
+impl Subscription {
+    /// Its name in traits and in HTTP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Subscribed => "subscribed",
+            Self::DidNotSubscribe => "did_not_subscribe",
+            Self::Unsubscribed => "unsubscribed",
+        }
+    }
+
+    /// The one of that name, in letters of either case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Subscribed, Self::DidNotSubscribe, Self::Unsubscribed];
+        all.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
+    }
+}
 
 /// What holds for all triggers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +59,22 @@ pub struct Purpose {
     pub name: String,
     /// Whether it is agreed to by whoever has said nothing.
     pub is_granted_by_default: bool,
+}
+
+impl Purpose {
+    /// Whether a purpose may be called so: by letters, digits, spaces and `_-/.`. Consent tools write capitals and
+    /// spaces.
+    ///
+    /// ```
+    /// # use tributary_model::Purpose;
+    /// assert!(Purpose::is_name("Advertising / third parties"));
+    /// assert!(!Purpose::is_name("a\"b"));
+    /// assert!(!Purpose::is_name(""));
+    /// ```
+    pub fn is_name(name: &str) -> bool {
+        let may_stand = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '/' | '.');
+        (1..=limits::PURPOSE_NAME_BYTES).contains(&name.len()) && name.chars().all(may_stand)
+    }
 }
 
 /// A share of all customers who are left out, the same ones for as long as its name stays.

@@ -3,7 +3,7 @@
 //! These are the *checked* forms. How they are written in YAML, and what is said of a mistake, is the
 //! configuration's business.
 
-use crate::{ContactPolicy, Destination, Matching, Normalise, TriggerPolicy, limits};
+use crate::{ContactPolicy, Destination, Locales, Matching, Normalise, TriggerPolicy, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct Definitions {
     pub destinations: BTreeMap<String, Destination>,
     /// When customers may be contacted.
     pub contact: ContactPolicy,
+    /// In which languages they are written to.
+    pub locales: Locales,
     /// Triggers by id.
     pub triggers: BTreeMap<String, Trigger>,
 }

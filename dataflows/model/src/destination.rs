@@ -11,6 +11,18 @@ pub struct Destination {
     pub kind: DestinationKind,
     /// How often, how long, how many at once.
     pub policy: DeliveryPolicy,
+    /// By what its vendor's word on what became of messages is known to be the vendor's.
+    pub feedback: FeedbackKeys,
+}
+
+/// What shows that a call that tells of messages comes from whom it should. Where there is neither, none is taken;
+/// Twilio signs its calls with the account's token.
+#[derive(Clone, Debug, Default)]
+pub struct FeedbackKeys {
+    /// The secret that the address has as its `key`.
+    pub key: Option<Secret>,
+    /// The key that SendGrid's calls are signed by, as SendGrid shows it: base64.
+    pub public_key: Option<String>,
 }
 
 /// The kinds of destinations, each with its settings.

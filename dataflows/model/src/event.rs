@@ -3,6 +3,7 @@
 use crate::{Identifier, MessageId, Millis, Object};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 use std::fmt;
 
 /// The six calls of the Segment spec.
@@ -74,6 +75,8 @@ pub struct Event {
     pub traits: Object,
     /// `context`.
     pub context: Object,
+    /// Traits of consent that `context` sets, whatever call it is; of nearly every event none.
+    pub consent: Map<String, Json>,
     /// The original JSON, for the history.
     pub body: Bytes,
 }

@@ -9,22 +9,27 @@ mod event;
 mod id;
 mod identifier;
 pub mod limits;
+mod locales;
 mod matching;
 mod normalise;
 mod object;
 mod position;
 mod value;
 
-pub use contact::{Cap, ContactPolicy, Holdout, Purpose, QuietHours, TriggerPolicy};
+pub use contact::{
+    Cap, ContactPolicy, Holdout, PURPOSE_PREFIX, Purpose, QuietHours, SUBSCRIPTION_PREFIX, Subscription, TriggerPolicy,
+    UNREACHABLE_PREFIX,
+};
 pub use definition::{ComputedTrait, Definitions, IdentityRules, Namespace, On, Segment, Send, Trigger};
 pub use destination::{
-    ApnsDestination, Channel, DeliveryPolicy, Destination, DestinationKind, FcmDestination, KafkaDestination,
-    PostgresDestination, Reach, Secret, SendGridDestination, SesDestination, SlackDestination, SlackWay,
-    SmtpDestination, SmtpSecurity, TwilioDestination, TwilioSender, WebPushDestination, WebhookDestination,
+    ApnsDestination, Channel, DeliveryPolicy, Destination, DestinationKind, FcmDestination, FeedbackKeys,
+    KafkaDestination, PostgresDestination, Reach, Secret, SendGridDestination, SesDestination, SlackDestination,
+    SlackWay, SmtpDestination, SmtpSecurity, TwilioDestination, TwilioSender, WebPushDestination, WebhookDestination,
 };
 pub use event::{Event, EventKind};
 pub use id::{Epoch, GroupId, IdentifierId, MessageId, Millis, ProfileId};
 pub use identifier::Identifier;
+pub use locales::Locales;
 pub use matching::{Comparison, Likeness, Matching};
 pub use normalise::{Normalise, Region};
 pub use object::Object;

@@ -16,6 +16,14 @@ pub const IDENTIFIER_CHARS: usize = 500;
 pub const JSON_DEPTH: usize = 32;
 /// Traits that one identifier keeps: Segment Unify's 300.
 pub const TRAITS_PER_IDENTIFIER: usize = 300;
+/// A purpose's name in bytes: as that of everything that is defined.
+pub const PURPOSE_NAME_BYTES: usize = 100;
+/// An address's bytes on a list of those that get nothing; a browser's for notifications is the longest there is.
+pub const ADDRESS_BYTES: usize = 4_096;
+/// Purposes, and addresses, that one event speaks of; of more the first are heard.
+pub const CONSENT_ENTRIES: usize = 50;
+/// Traits of consent that one identifier keeps besides the others: a no is heard however much else is known.
+pub const CONSENT_TRAITS: usize = 100;
 /// Computed traits and segments together: each is looked at for customers who change, and answered in lists.
 pub const DEFINITIONS: usize = 10_000;
 /// Values that one definition may keep of one identifier, if the identifier had them all: some 12 MB. A count of different values

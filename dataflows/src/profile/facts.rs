@@ -155,20 +155,29 @@ impl IdentifierFacts {
         for observed in plan.observed(event) {
             change.estimated += u64::from(self.observe(observed, now, &mut change.features));
         }
+        // First: of two words of one event on one trait the first counts.
+        for said in &event.consent {
+            self.hear(plan, event, said, limits::TRAITS_PER_IDENTIFIER + limits::CONSENT_TRAITS, change);
+        }
         if event.kind == EventKind::Identify {
-            for (name, json) in event.traits.iter() {
-                let fact = TraitFact::new(json, event);
-                let said = say(&mut self.traits, name, &fact);
-                change.dropped += u64::from(said == Said::NoRoom);
-                if let Said::Instead(old) = said {
-                    let slots = plan.trait_slots(name);
-                    old.into_iter().for_each(|old| hold_trait(slots, &old, -1, &mut change.features));
-                    hold_trait(slots, &fact, 1, &mut change.features);
-                }
+            for said in event.traits.iter() {
+                self.hear(plan, event, said, limits::TRAITS_PER_IDENTIFIER, change);
             }
         }
         if let Some(group) = &event.group {
             self.belong(group, event, change);
+        }
+    }
+
+    /// Takes in a word on a trait, of which there may be so many.
+    fn hear(&mut self, plan: &Plan, event: &Event, said: (&String, &Json), most: usize, change: &mut Change) {
+        let (name, fact) = (said.0, TraitFact::new(said.1, event));
+        let said = say(&mut self.traits, name, &fact, most);
+        change.dropped += u64::from(said == Said::NoRoom);
+        if let Said::Instead(old) = said {
+            let slots = plan.trait_slots(name);
+            old.into_iter().for_each(|old| hold_trait(slots, &old, -1, &mut change.features));
+            hold_trait(slots, &fact, 1, &mut change.features);
         }
     }
 
@@ -192,7 +201,7 @@ impl IdentifierFacts {
         }
         for (name, json) in event.traits.iter() {
             let fact = TraitFact::new(json, event);
-            match say(&mut held.traits, name, &fact) {
+            match say(&mut held.traits, name, &fact, limits::TRAITS_PER_IDENTIFIER) {
                 Said::Instead(old) => {
                     let said = |fact, times| (GroupTrait { group, name: name.clone(), fact }, times);
                     change.group_traits.extend(old.map(|old| said(old, -1)));
@@ -321,12 +330,12 @@ enum Said {
     NoRoom,
 }
 
-fn say(traits: &mut BTreeMap<String, TraitFact>, name: &str, fact: &TraitFact) -> Said {
+fn say(traits: &mut BTreeMap<String, TraitFact>, name: &str, fact: &TraitFact, most: usize) -> Said {
     let held = traits.get(name);
     if held.is_some_and(|held| (held.at, held.tie) >= (fact.at, fact.tie)) {
         return Said::TooOld;
     }
-    if held.is_none() && traits.len() >= limits::TRAITS_PER_IDENTIFIER {
+    if held.is_none() && traits.len() >= most {
         return Said::NoRoom;
     }
     Said::Instead(traits.insert(name.to_owned(), fact.clone()))

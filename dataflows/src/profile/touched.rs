@@ -114,6 +114,7 @@ mod tests {
                 name: name.map(str::to_owned).filter(|_| kind != EventKind::Track),
                 properties: map(json!({ "a": a, "b": { "c": c } })).into(),
                 context: map(json!({ "a": of_context })).into(),
+                consent: serde_json::Map::new(),
                 traits: tributary_model::Object::default(),
                 body: bytes::Bytes::new(),
             }

@@ -166,6 +166,7 @@ mod tests {
             properties: tributary_model::Object::default(),
             traits: tributary_model::Object::default(),
             context: tributary_model::Object::default(),
+            consent: serde_json::Map::new(),
             body: bytes::Bytes::new(),
         };
         for at in [1_000, 2_000] {

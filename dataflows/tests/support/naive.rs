@@ -123,6 +123,7 @@ impl History {
                 .into(),
             traits: traits.into_iter().collect::<serde_json::Map<_, _>>().into(),
             context: tributary_model::Object::default(),
+            consent: serde_json::Map::new(),
             body: Bytes::new(),
         };
         if self.events.iter().all(|known| known.message_id != event.message_id) {

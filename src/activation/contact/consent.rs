@@ -4,40 +4,7 @@
 use super::Reason;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use tributary_model::{Channel, ContactPolicy, TriggerPolicy};
-
-/// The trait that holds whether a purpose is agreed to is named so, and then as the purpose.
-pub const PURPOSE_PREFIX: &str = "consent.";
-/// The trait that holds whether a channel is subscribed to is named so, and then as the channel.
-pub const SUBSCRIPTION_PREFIX: &str = "subscription.";
-
-/// Whether someone wants messages by a channel, as the Segment spec has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subscription {
-    /// Yes.
-    Subscribed,
-    /// No.
-    Unsubscribed,
-    /// They have not said so.
-    DidNotSubscribe,
-}
-
-impl Subscription {
-    /// Its name in traits and in HTTP.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Subscribed => "subscribed",
-            Self::Unsubscribed => "unsubscribed",
-            Self::DidNotSubscribe => "did_not_subscribe",
-        }
-    }
-
-    /// The one of that name, in letters of either case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Subscribed, Self::Unsubscribed, Self::DidNotSubscribe];
-        all.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
-    }
-}
+use tributary_model::{Channel, ContactPolicy, PURPOSE_PREFIX, SUBSCRIPTION_PREFIX, Subscription, TriggerPolicy};
 
 /// What a customer has agreed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod holdout;
 mod caps;
 mod quiet_hours;
 
-pub use consent::{Consent, PURPOSE_PREFIX, SUBSCRIPTION_PREFIX, Subscription};
+pub use consent::Consent;
 
 use tributary_model::{Channel, ContactPolicy, Millis, ProfileId, TriggerPolicy};
 

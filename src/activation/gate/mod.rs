@@ -12,7 +12,7 @@ use crate::telemetry;
 use std::collections::BTreeMap;
 use tributary_connectors::destination::{Admission, Message};
 use tributary_dataflows::profile::merged_traits;
-use tributary_model::{Channel, ContactPolicy, Definitions, IdentifierId, Millis, TriggerPolicy};
+use tributary_model::{Channel, ContactPolicy, Definitions, IdentifierId, Millis, Normalise, ProfileId, TriggerPolicy};
 
 /// The rules by which messages are let out.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,21 @@ pub struct Gate {
     usual: TriggerPolicy,
     /// Of messages that take others back.
     of_retractions: TriggerPolicy,
+}
+
+/// A message that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its trigger's id.
+    pub trigger: &'a str,
+    /// Where it goes.
+    pub destination: &'a str,
+    /// To whom.
+    pub profile: ProfileId,
+    /// What it says.
+    pub body: &'a [u8],
+    /// Whether it was let out before, and so is counted already.
+    pub had_gone: bool,
 }
 
 /// What one look at the gate writes.
@@ -54,6 +69,23 @@ impl Gate {
         }
     }
 
+    /// Whether a message would be let out now. Nothing is noted of that, and nothing counted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn ask(&self, view: &View<'_>, asked: &Asked<'_>, now: Millis) -> Result<Verdict, StoreError> {
+        let channel = self.channel(asked.destination);
+        let policy = self.policies.get(asked.trigger).unwrap_or(&self.usual);
+        let needs = Needs::of(&self.contact, policy, channel);
+        let sent = |identifiers: &[IdentifierId], span_ms| sent_since(view, identifiers, now.saturating_sub(span_ms));
+        self.judge(view, asked, (policy, channel), needs, now, sent)
+    }
+
+    /// By which way messages to a destination go. One that is no longer defined has no messages that are looked at.
+    fn channel(&self, destination: &str) -> Channel {
+        self.channels.get(destination).copied().unwrap_or(Channel::Webhook)
+    }
+
     /// Whether each of some messages may go now. What may not leaves the outbox, with a note that says why.
     ///
     /// # Errors
@@ -78,9 +110,12 @@ impl Gate {
 
     fn admit_one(&self, look: &mut Look<'_>, message: &Message) -> Result<Admission, StoreError> {
         let (destination, number) = (message.destination.as_str(), message.sequence);
-        let Some(mut stored) = look.view.message(TABLE, destination, number)? else { return Ok(Admission::Gone) };
-        // A destination that is no longer defined has no messages that are looked at.
-        let channel = self.channels.get(destination).copied().unwrap_or(Channel::Webhook);
+        let Some(mut stored) = look.view.message(TABLE, destination, number)? else {
+            // Whom it is about was deleted.
+            telemetry::delivery(destination, "withdrawn", None);
+            return Ok(Admission::Gone);
+        };
+        let channel = self.channel(destination);
         let policy = match stored.retracts {
             true => &self.of_retractions,
             false => self.policies.get(&stored.trigger).unwrap_or(&self.usual),
@@ -89,8 +124,16 @@ impl Gate {
         if needs == Needs::default() {
             return Ok(Admission::Send);
         }
-        let verdict = self.judge(look, &stored, (policy, channel), needs)?;
         let now = look.now;
+        let asked = Asked {
+            trigger: &stored.trigger,
+            destination,
+            profile: look.view.owner(stored.about)?.unwrap_or(stored.profile),
+            body: &stored.body,
+            had_gone: stored.sent_at.is_some(),
+        };
+        let sent = |identifiers: &[IdentifierId], span_ms| look.sent_to(identifiers, span_ms);
+        let verdict = self.judge(&look.view, &asked, (policy, channel), needs, now, sent)?;
         let had_gone = stored.sent_at;
         match verdict {
             Verdict::Send => {
@@ -133,14 +176,15 @@ impl Gate {
 
     fn judge(
         &self,
-        look: &Look<'_>,
-        stored: &StoredMessage,
+        view: &View<'_>,
+        asked: &Asked<'_>,
         (policy, channel): (&TriggerPolicy, Channel),
         needs: Needs,
+        now: Millis,
+        sent_to: impl FnOnce(&[IdentifierId], Millis) -> Result<Vec<Sent>, StoreError>,
     ) -> Result<Verdict, StoreError> {
-        let view = &look.view;
-        let profile = view.owner(stored.about)?.unwrap_or(stored.profile);
-        let address = if needs.suppression { address(channel, &stored.body) } else { None };
+        let Asked { trigger, profile, body, had_gone, .. } = *asked;
+        let address = if needs.suppression { address(channel, body) } else { None };
         let is_suppressed = match &address {
             Some(address) => {
                 view.suppression(channel.name(), address)?.is_some_and(|suppression| suppression.is_suppressed)
@@ -154,14 +198,14 @@ impl Gate {
         let (consent, time_zone) =
             if needs.traits { self.traits(view, &identifiers)? } else { (Consent::default(), None) };
         // One that was let out before is not counted against itself.
-        let span = needs.sent_within_ms.filter(|_| stored.sent_at.is_none());
+        let span = needs.sent_within_ms.filter(|_| !had_gone);
         let sent = match span {
-            Some(span) => look.sent_to(&identifiers, span)?,
+            Some(span) => sent_to(&identifiers, span)?,
             None => Vec::new(),
         };
         let person = Person { is_suppressed, consent: &consent, time_zone: time_zone.as_deref(), sent: &sent };
-        let wish = Wish { trigger: &stored.trigger, policy, channel, profile };
-        Ok(contact::judge(&self.contact, &wish, &person, look.now))
+        let wish = Wish { trigger, policy, channel, profile };
+        Ok(contact::judge(&self.contact, &wish, &person, now))
     }
 
     /// What the customer's traits say of consent, and of their time zone.
@@ -176,14 +220,8 @@ impl Gate {
 
 impl Look<'_> {
     fn sent_to(&self, identifiers: &[IdentifierId], span_ms: Millis) -> Result<Vec<Sent>, StoreError> {
-        let since = self.now.saturating_sub(span_ms);
-        let mut all = Vec::new();
+        let mut all = sent_since(&self.view, identifiers, self.now.saturating_sub(span_ms))?;
         for identifier in identifiers {
-            for (at, SentMessage { trigger, channel, is_counted }) in self.view.sends(*identifier, since)? {
-                // A channel that there no longer is concerns no cap.
-                let channel = Channel::from_name(&channel);
-                all.extend(channel.map(|channel| Sent { at, trigger, channel, is_counted }));
-            }
             for returned in self.returned.get(identifier).into_iter().flatten() {
                 if let Some(place) = all.iter().position(|sent| sent == returned) {
                     all.swap_remove(place);
@@ -195,17 +233,33 @@ impl Look<'_> {
     }
 }
 
+/// What was sent to all of a customer's identifiers since then.
+fn sent_since(view: &View<'_>, identifiers: &[IdentifierId], since: Millis) -> Result<Vec<Sent>, StoreError> {
+    let mut all = Vec::new();
+    for identifier in identifiers {
+        for (at, SentMessage { trigger, channel, is_counted }) in view.sends(*identifier, since)? {
+            // A channel that there no longer is concerns no cap.
+            let channel = Channel::from_name(&channel);
+            all.extend(channel.map(|channel| Sent { at, trigger, channel, is_counted }));
+        }
+    }
+    Ok(all)
+}
+
 /// The address that a message goes to, as lists of addresses have it.
 pub fn address(channel: Channel, body: &[u8]) -> Option<String> {
     let fields: serde_json::Value = serde_json::from_slice(body).ok()?;
     Some(normalised(channel, fields.get(super::content::ADDRESS)?.as_str()?))
 }
 
-/// An address as lists of addresses have it: e-mail addresses in small letters.
+/// An address as lists of addresses have it: e-mail addresses in small letters, phone numbers as vendors write them
+/// (E.164).
 pub fn normalised(channel: Channel, address: &str) -> String {
+    let address = address.trim();
     match channel {
-        Channel::Email => address.trim().to_lowercase(),
-        _ => address.trim().to_owned(),
+        Channel::Email => address.to_lowercase(),
+        Channel::Sms => Normalise::Phone { region: None }.apply(address).unwrap_or_else(|| address.to_owned()),
+        _ => address.to_owned(),
     }
 }
 

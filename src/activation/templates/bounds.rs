@@ -1,4 +1,4 @@
-//! What no template may have, told before it is compiled: more than the stack has room for, or what fuel does not bound.
+//! What no template may have, told before it is compiled: more than the stack has room for, and what no fuel bounds.
 
 use tributary_model::limits;
 
@@ -11,8 +11,8 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// Whether a text may be a template. Compiling one goes as deep as its expressions are long. And `*` repeats a list as often
-/// as a number says: where both come from a customer's data, that is a hundred million times, which no fuel is taken for.
+/// Whether a text may be a template. Compiling one goes as deep as its expressions are long. And `*` repeats a list as
+/// often as a number says: where both come from a customer's data, a hundred million times, and it takes no fuel.
 ///
 /// # Errors
 /// The first thing that is too large, or must not be there.

@@ -1,8 +1,8 @@
 //! Templates of messages: Jinja that knows languages, within bounds of time, depth and size.
 //!
-//! Time and memory are bounded by fuel. Each instruction costs one, and so do each 64 bytes that are made, written or gone
-//! through: a text that is joined to itself again and again ends with the fuel, after some six megabytes in all. What costs
-//! more than an instruction says so itself (`filters`).
+//! Time and memory are bounded by fuel. Each instruction costs one, and so do each 64 bytes that are made, written or
+//! gone through: a text that is joined to itself again and again ends with the fuel, after some six megabytes in all.
+//! What costs more than an instruction says so itself (`filters`).
 
 mod bounds;
 mod keys;
@@ -33,8 +33,8 @@ const DEPTH: usize = 100;
 /// Is there in trials only. No template can speak of it, since no name has brackets.
 const TRIAL: &str = "(trial)";
 
-/// The rendering environment of every template: a field that is not there is empty, as campaign tools have it, and what goes
-/// into HTML is escaped.
+/// The rendering environment of every template: a field that is not there is empty, as campaign tools have it, and what
+/// goes into HTML is escaped.
 pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
@@ -48,8 +48,8 @@ pub fn environment() -> Environment<'static> {
     environment
 }
 
-/// The environment of a trial on values that are made up: what is missing there is no fault of the template, and texts are
-/// tried by themselves.
+/// The environment of a trial on values that are made up: what is missing there is no fault of the template, and texts
+/// are tried by themselves.
 pub fn trial() -> Environment<'static> {
     let mut environment = environment();
     environment.add_global(TRIAL, true);

@@ -5,6 +5,7 @@ mod matching;
 mod expressions;
 mod destinations;
 mod contact;
+mod locales;
 pub(crate) mod template;
 mod triggers;
 
@@ -39,6 +40,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) variables: &'a Variables,
     /// Whether the server's settings name a Kafka cluster.
     pub(crate) has_cluster: bool,
+    /// Whether they name the server's address as customers see it.
+    pub(crate) has_public_url: bool,
 }
 
 /// The texts of all `*.yaml` and `*.yml` files of a folder by name, without tests (`*.test.yaml`).
@@ -92,12 +95,14 @@ pub(crate) fn read(files: &[Arc<Source>], around: Surroundings<'_>, mistakes: &M
     let triggers = named(&sections("triggers"), "trigger", &ID);
 
     let contact = contact::decode(&sections("contact"));
-    let mut definitions = Definitions { identity, contact, ..Definitions::default() };
+    let mut known = triggers::Known::new(&traits, &segments, around.has_public_url);
+    let (locales, texts) = locales::decode(&sections("locales"), &known.traits);
+    known.texts = texts;
+    let mut definitions = Definitions { identity, contact, locales, ..Definitions::default() };
     let mut sites = expressions::Sites::default();
     decode_customers(&traits, &segments, &mut definitions, &mut sites);
-    let mut known = triggers::Known::new(&traits, &segments);
     for entry in &destinations {
-        let around_it = destinations::Known { traits: &known.traits, segments: &known.segments };
+        let around_it = destinations::Known { templates: known.templates(), segments: &known.segments };
         let destination = destinations::decode(&entry.field, around, around_it);
         known.add_destination(entry.name, destination.as_ref());
         definitions.destinations.extend(destination.map(|destination| (entry.name.to_owned(), destination)));

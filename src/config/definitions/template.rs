@@ -1,22 +1,50 @@
-//! Checks message templates before the first message: syntax, variables, filters.
+//! Checks message templates before the first message: syntax, bounds, variables, filters, texts.
 
-use crate::activation::messages::{check_size, environment, render};
+use crate::activation::filters::Mistaken;
+use crate::activation::templates::{ARGUMENTS, Refusal, VARIABLES, check, environment, mentions, render, trial};
 use crate::config::decode::Field;
 use crate::config::mistake::suggestion;
 use minijinja::{Environment, Error, ErrorKind, Template, context};
 use std::collections::BTreeSet;
+use std::error::Error as _;
 
-/// What a template may speak of.
-const VARIABLES: [&str; 8] = ["profile", "group", "traits", "computed", "segment", "event", "trigger", "message"];
+/// What templates may refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Names of computed traits.
+    pub(super) traits: &'a BTreeSet<&'a str>,
+    /// Keys of texts.
+    pub(super) texts: &'a BTreeSet<String>,
+}
 
-/// The text of a template that compiles, speaks of nothing unknown and uses known filters only.
-pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<String> {
+/// What there is in variables of which that is known.
+const MEMBERS: [(&str, &[&str]); 6] = [
+    ("profile", &["id", "identifiers"]),
+    ("group", &["id"]),
+    ("segment", &["id", "name", "entered"]),
+    ("event", &["type", "event", "name", "timestamp", "properties", "traits", "context"]),
+    ("trigger", &["id"]),
+    ("message", &["id", "created_at", "unsubscribe_url", "preferences_url"]),
+];
+
+/// The text of a template that compiles, speaks of nothing unknown, and applies filters as they are meant.
+pub(super) fn decode(field: &Field<'_>, known: Known<'_>) -> Option<String> {
+    checked(field, known, &VARIABLES)
+}
+
+/// The same of a text that templates ask for, which is told something too.
+pub(super) fn decode_text(field: &Field<'_>, known: Known<'_>) -> Option<String> {
+    let variables: Vec<&str> = VARIABLES.into_iter().chain([ARGUMENTS]).collect();
+    checked(field, known, &variables)
+}
+
+fn checked(field: &Field<'_>, known: Known<'_>, variables: &[&str]) -> Option<String> {
     let body = field.text()?;
-    if let Err(too_large) = check_size(body) {
-        field.wrong(too_large);
+    if let Err(Refusal { at, message }) = check(body) {
+        field.wrong_at(&field.node.location_of_byte(at), message);
         return None;
     }
-    let environment = environment();
+    let environment = trial();
     let template = match environment.template_from_str(body) {
         Ok(template) => template,
         Err(error) => {
@@ -24,19 +52,29 @@ pub(super) fn decode(field: &Field<'_>, traits: &BTreeSet<&str>) -> Option<Strin
             return None;
         }
     };
-    let mut good = check_variables(field, body, &environment, &template, traits);
-    if let Err(error) = render(&template, example()) {
-        // Values are made up here, so only what no value could mend counts.
-        let unknown = matches!(
-            error.kind(),
-            ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest | ErrorKind::UnknownMethod
-        );
-        if unknown {
-            note(field, body, &error);
-            good = false;
-        }
+    let mut good = check_variables(field, body, &environment, &template, known, variables);
+    good &= check_texts(field, body, known);
+    if let Err(error) = render(&template, example())
+        && is_of_the_template(&error)
+    {
+        note(field, body, &error);
+        good = false;
     }
     good.then(|| body.to_owned())
+}
+
+/// Whether something is wrong that no value could mend: values are made up here.
+fn is_of_the_template(error: &Error) -> bool {
+    let is_of_its_kind = matches!(
+        error.kind(),
+        ErrorKind::UnknownFilter
+            | ErrorKind::UnknownFunction
+            | ErrorKind::UnknownTest
+            | ErrorKind::UnknownMethod
+            | ErrorKind::MissingArgument
+            | ErrorKind::TooManyArguments
+    );
+    is_of_its_kind || error.source().is_some_and(|source| source.is::<Mistaken>())
 }
 
 /// The computed traits that a template, which compiles, speaks of.
@@ -63,7 +101,8 @@ fn check_variables(
     body: &str,
     environment: &Environment<'_>,
     template: &Template<'_, '_>,
-    traits: &BTreeSet<&str>,
+    known: Known<'_>,
+    variables: &[&str],
 ) -> bool {
     let functions: BTreeSet<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
     // In the order of the alphabet, so that mistakes come out the same each time.
@@ -72,18 +111,34 @@ fn check_variables(
     for path in paths {
         let mut parts = path.split('.');
         let root = parts.next().unwrap_or_default();
-        let message = match (root, parts.next()) {
-            ("computed", Some(name)) if !traits.contains(name) => {
-                format!("there is no computed trait `{name}`{}", suggestion(name, traits.iter().copied()))
+        let members = MEMBERS.iter().find(|(name, _)| *name == root).map(|(_, members)| *members);
+        let message = match (root, parts.next(), members) {
+            ("computed", Some(name), _) if !known.traits.contains(name) => {
+                format!("there is no computed trait `{name}`{}", suggestion(name, known.traits.iter().copied()))
             }
-            _ if VARIABLES.contains(&root) || functions.contains(root) => continue,
-            _ => format!("there is no variable `{root}`{}", suggestion(root, VARIABLES)),
+            (_, Some(name), Some(members)) if !members.contains(&name) => {
+                format!("`{root}` has no `{name}`{}", suggestion(name, members.iter().copied()))
+            }
+            _ if variables.contains(&root) || functions.contains(root) => continue,
+            _ => format!("there is no variable `{root}`{}", suggestion(root, variables.iter().copied())),
         };
         let at = body.find(&path).or_else(|| body.find(root)).unwrap_or(0);
         field.wrong_at(&field.node.location_of_byte(at), message);
         good = false;
     }
     good
+}
+
+/// Whether there are the texts that a template asks for by name.
+fn check_texts(field: &Field<'_>, body: &str, known: Known<'_>) -> bool {
+    let mentions = mentions(body);
+    let unknown = mentions.iter().filter(|mention| !known.texts.contains(mention.key));
+    let unknown = unknown.inspect(|mention| {
+        let mend = suggestion(mention.key, known.texts.iter().map(String::as_str));
+        let at = field.node.location_of_byte(mention.at);
+        field.wrong_at(&at, format!("there is no text `{}`{mend}", mention.key));
+    });
+    unknown.count() == 0
 }
 
 /// Something for every variable, so that a trial rendering walks as far as it can.
@@ -93,10 +148,11 @@ fn example() -> minijinja::Value {
         profile => context! { id => "0", identifiers => [identifier] },
         traits => context! {},
         computed => context! {},
-        segment => context! { id => "example", name => "Example" },
+        segment => context! { id => "example", name => "Example", entered => true },
         event => context! { event => "Example", type => "track", timestamp => "2026-01-01T00:00:00.000Z",
             properties => context! {}, context => context! {} },
         trigger => context! { id => "example" },
-        message => context! { id => "msg_0" },
+        message => context! { id => "msg_0", created_at => "2026-01-01T00:00:00.000Z" },
+        locale => "en",
     }
 }

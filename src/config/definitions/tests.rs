@@ -7,7 +7,7 @@ use tributary_model::{Likeness, Normalise, On};
 pub(super) fn read_files(files: &[(&str, &str)], variables: &Variables) -> Result<Loaded, Vec<String>> {
     let mistakes = Mistakes::default();
     let files: Vec<_> = files.iter().map(|(name, text)| Source::file(*name, *text)).collect();
-    let loaded = read(&files, Surroundings { variables, has_cluster: false }, &mistakes);
+    let loaded = read(&files, Surroundings { variables, has_cluster: false, has_public_url: false }, &mistakes);
     let told: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
     assert_eq!(loaded.is_none(), !told.is_empty(), "something is wrong if and only if something is said: {told:?}");
     loaded.ok_or(told)
@@ -291,7 +291,7 @@ fn templates_are_checked_where_they_stand() {
             "t.yaml:10:17: triggers.t.send.body: there is no computed trait `lvt`; did you mean `ltv`?",
             "t.yaml:10:36: triggers.t.send.body: there is no variable `user`; known are profile, group, traits, computed, \
              segment, event, \
-         trigger, message",
+         trigger, message, locale",
         ],
     );
     check_body(
@@ -345,4 +345,14 @@ fn a_folder_is_read_by_name_without_tests_and_hidden_files() {
     let expected = ["a.yml:1:1", "b.yaml:1:1"].map(|name| dir.path().join(name).display().to_string());
     assert_eq!(names, expected);
     assert_eq!(mistakes.count(), 0);
+}
+
+#[test]
+fn links_lead_to_the_server_as_customers_reach_it() {
+    check(
+        "destinations:\n  a: { type: webhook, url: \"https://example.com/\" }\ntriggers:\n  \
+         t: { on: { event: X }, send: { to: a, body: \"{{ message.preferences_url }}\" } }\n",
+        &["t.yaml:4:51: triggers.t.send.body: `message.preferences_url` leads nowhere; set [http] public_url to the \
+             address of this server as customers reach it"],
+    );
 }

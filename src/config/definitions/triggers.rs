@@ -14,14 +14,24 @@ const TEMPLATES: [(&str, &str); 1] = [("audience", include_str!("../../activatio
 pub(super) struct Known<'a> {
     pub(super) traits: BTreeSet<&'a str>,
     pub(super) segments: BTreeSet<&'a str>,
+    /// Keys of texts.
+    pub(super) texts: BTreeSet<String>,
     /// What messages to each are made of; `None` where the destination is mistaken itself.
     destinations: BTreeMap<&'a str, Option<Content>>,
+    /// Whether messages can have links to this server.
+    has_links: bool,
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn new(traits: &[Entry<'a>], segments: &[Entry<'a>]) -> Self {
+    pub(super) fn new(traits: &[Entry<'a>], segments: &[Entry<'a>], has_links: bool) -> Self {
         let names = |entries: &[Entry<'a>]| entries.iter().map(|entry| entry.name).collect();
-        Self { traits: names(traits), segments: names(segments), destinations: BTreeMap::new() }
+        let (traits, segments) = (names(traits), names(segments));
+        Self { traits, segments, texts: BTreeSet::new(), destinations: BTreeMap::new(), has_links }
+    }
+
+    /// What templates may refer to.
+    pub(super) fn templates(&self) -> template::Known<'_> {
+        template::Known { traits: &self.traits, texts: &self.texts }
     }
 
     /// There is this destination.
@@ -117,7 +127,8 @@ fn decode_send(field: &Field<'_>, known: &Known<'_>) -> Option<Send> {
     let ready = table.get("template").map(|field| decode_template(&field, content));
     let texts = match ready {
         Some(ready) => ready.map(|text| BTreeMap::from([("body".to_owned(), text)])),
-        None => decode_fields(&table, content.fields(), known),
+        None => decode_fields(&table, content.fields(), known)
+            .filter(|texts| known.has_links || !miss_links(&table, content.fields(), texts)),
     };
     table.finish();
     Some(Send { to, content: texts? })
@@ -146,7 +157,7 @@ fn decode_fields(
     let mut good = true;
     for FieldRule { name, is_required, .. } in rules {
         let field = if *is_required { table.require(name, &example(name)) } else { table.get(name) };
-        match field.as_ref().map(|field| template::decode(field, &known.traits)) {
+        match field.as_ref().map(|field| template::decode(field, known.templates())) {
             Some(Some(text)) => drop(texts.insert((*name).to_owned(), text)),
             Some(None) => good = false,
             None => good &= !is_required,
@@ -163,6 +174,21 @@ fn decode_fields(
         good = false;
     }
     good.then_some(texts)
+}
+
+/// Whether templates have links that lead nowhere, which is a mistake.
+fn miss_links(table: &Table<'_>, rules: &'static [FieldRule], texts: &BTreeMap<String, String>) -> bool {
+    let links = ["message.unsubscribe_url", "message.preferences_url"];
+    let mut any = false;
+    for FieldRule { name, .. } in rules {
+        let (Some(text), Some(field)) = (texts.get(*name), table.get(name)) else { continue };
+        if let Some((link, at)) = links.into_iter().find_map(|link| Some((link, text.find(link)?))) {
+            let mend = "set [http] public_url to the address of this server as customers reach it";
+            field.wrong_at(&field.node.location_of_byte(at), format!("`{link}` leads nowhere; {mend}"));
+            any = true;
+        }
+    }
+    any
 }
 
 /// The id of something that is defined.

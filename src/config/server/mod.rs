@@ -68,6 +68,8 @@ pub struct Http {
     pub max_streams: usize,
     /// The most that `timeout_ms=` may ask for.
     pub max_wait: Duration,
+    /// This server as customers reach it, without a slash at the end: messages have links to it.
+    pub public_url: Option<String>,
     /// Connections are secured by these; in the clear if there are none.
     pub tls: Option<TlsFiles>,
 }
@@ -247,6 +249,7 @@ fn decode_http(table: &Table<'_>) -> Option<Http> {
     let max_requests = count(table, "max_requests", 1..=1_000_000);
     let max_streams = count(table, "max_streams", 0..=100_000);
     let max_wait = time(table, "max_wait", MILLISECOND..=10 * MINUTE);
+    let public_url = table.get("public_url").map_or(Some(None), |field| decode_public_url(&field).map(Some));
     let tls = match table.get("tls").map(|field| decode_tls(&field)) {
         Some(None) => return None,
         tls => tls.flatten(),
@@ -260,7 +263,25 @@ fn decode_http(table: &Table<'_>) -> Option<Http> {
         max_requests: max_requests?,
         max_streams: max_streams?,
         max_wait: max_wait?,
+        public_url: public_url?,
     })
+}
+
+fn decode_public_url(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let is_plain = |url: &reqwest::Url| {
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && !has_user
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    if !reqwest::Url::parse(text).is_ok_and(|url| is_plain(&url)) {
+        field.wrong(format!("`{text}` is no address of this server; write one such as https://cdp.example.com"));
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
 }
 
 fn decode_tls(field: &Field<'_>) -> Option<TlsFiles> {

@@ -48,6 +48,22 @@ fn a_file_needs_only_what_it_changes() {
 }
 
 #[test]
+fn customers_reach_the_server_at_an_address_of_its_own() {
+    assert_eq!(good("").http.public_url, None);
+    let config = good("[http]\npublic_url = \"https://cdp.example.com/tributary/\"");
+    assert_eq!(config.http.public_url.as_deref(), Some("https://cdp.example.com/tributary"));
+    for wrong in
+        ["cdp.example.com", "ftp://cdp.example.com", "https://me@cdp.example.com", "https://cdp.example.com/?a=b"]
+    {
+        let told = format!(
+            "t.toml:2:14: http.public_url: `{wrong}` is no address of this server; write one such as \
+             https://cdp.example.com"
+        );
+        check(&format!("[http]\npublic_url = \"{wrong}\""), &[told.as_str()]);
+    }
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let variables = Variables::from([
         ("TRIBUTARY_HTTP_ADDR", "[::1]:9000"),

@@ -6,7 +6,7 @@ mod properties;
 use super::*;
 use serde_json::json;
 use std::collections::BTreeMap;
-use tributary_model::{Cap, Holdout, Purpose, QuietHours};
+use tributary_model::{Cap, Holdout, Purpose, QuietHours, Subscription};
 
 const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;

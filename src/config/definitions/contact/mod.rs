@@ -13,10 +13,8 @@ const LONGEST_SPAN: Duration = Duration::from_secs(365 * 86_400);
 
 /// Purposes stand in SQL as `traits."consent.marketing"`, and are sent by consent tools, which write them with capitals and
 /// spaces.
-const PURPOSE: NameRule = NameRule {
-    allowed: |name| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '/' | '.')),
-    mend: "a purpose is made of letters, digits, spaces and `_-/.`",
-};
+const PURPOSE: NameRule =
+    NameRule { allowed: Purpose::is_name, mend: "a purpose is made of letters, digits, spaces and `_-/.`" };
 
 pub(super) fn decode(sections: &[Field<'_>]) -> ContactPolicy {
     let mut policy = ContactPolicy::default();
@@ -33,7 +31,7 @@ pub(super) fn decode(sections: &[Field<'_>]) -> ContactPolicy {
 }
 
 /// What may stand once in all files.
-fn only<'a>(fields: Vec<Field<'a>>, name: &str) -> Option<Field<'a>> {
+pub(super) fn only<'a>(fields: Vec<Field<'a>>, name: &str) -> Option<Field<'a>> {
     let mut fields = fields.into_iter();
     let first = fields.next()?;
     for further in fields {

@@ -2,13 +2,14 @@
 
 mod policy;
 mod reach;
+mod feedback;
 mod programs;
 mod email;
 mod sms;
 mod push;
 mod table;
 
-use super::Surroundings;
+use super::{Surroundings, template};
 use crate::config::decode::Field;
 use std::collections::BTreeSet;
 use tributary_connectors::destination::{PostgresTarget, target};
@@ -46,7 +47,7 @@ const TYPES: [(&str, Type); 11] = [
 /// What a destination may refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    pub(super) traits: &'a BTreeSet<&'a str>,
+    pub(super) templates: template::Known<'a>,
     pub(super) segments: &'a BTreeSet<&'a str>,
 }
 
@@ -56,6 +57,7 @@ pub(super) fn decode(field: &Field<'_>, around: Surroundings<'_>, known: Known<'
     let kind = table.require("type", "type: webhook")?.one_of(&TYPES)?;
     let policy = policy::decode(&table, kind);
     let variables = around.variables;
+    let feedback = feedback::decode(&table, variables, kind);
     let kind = match kind {
         Type::Webhook => programs::webhook(&table, variables).map(Kind::Webhook),
         Type::Kafka => programs::kafka(&table, around.has_cluster).map(Kind::Kafka),
@@ -70,7 +72,7 @@ pub(super) fn decode(field: &Field<'_>, around: Surroundings<'_>, known: Known<'
         Type::Postgres => table::postgres(&table, variables, known).map(Kind::Postgres),
     };
     table.finish();
-    let destination = Destination { kind: kind?, policy: policy? };
+    let destination = Destination { kind: kind?, policy: policy?, feedback: feedback? };
     // Setting it up tells what the fields alone do not: keys and certificates that are none.
     let set_up = match &destination.kind {
         Kind::Kafka(_) => Ok(()),

@@ -25,7 +25,7 @@ pub(super) fn postgres(table: &Table<'_>, variables: &Variables, known: Known<'_
                 entry.field.wrong("this column is Tributary's own; choose another name, of at most 63 bytes");
                 return None;
             }
-            let value = template::decode(&entry.field, known.traits)?;
+            let value = template::decode(&entry.field, known.templates)?;
             Some((entry.name.to_owned(), value))
         };
         field.entries().into_iter().map(column).collect()

@@ -142,6 +142,7 @@ pub(super) fn event(name: &str, timestamp: Millis, properties: Json) -> Event {
         properties: properties.as_object().unwrap().clone().into(),
         traits: tributary_model::Object::default(),
         context: json!({ "app": { "name": "shop" }, "ip": "127.0.0.1" }).as_object().unwrap().clone().into(),
+        consent: serde_json::Map::new(),
         body: Bytes::new(),
     }
 }
