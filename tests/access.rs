@@ -86,6 +86,9 @@ fn what_may_change_something_is_written_down() {
         "admin POST /v1/identity/link 200",
     ];
     assert_eq!(audit(&server), expected);
+    // Which customer it was about stands there, and not in what is logged.
+    let said = server.last_words();
+    assert!(said.contains("/v1/identifiers/{identifier}") && !said.contains("user_id:u1"), "{said}");
     server.kill();
     let server = site.start();
     assert_eq!(audit(&server), expected, "it was on the disk before the answer");

@@ -195,6 +195,8 @@ fn a_link_unsubscribes_when_it_is_posted_to_and_not_when_it_is_looked_at() {
         assert_eq!(page.status, 404);
         assert!(page.text().contains("This link leads nowhere"), "{}", page.text());
     }
+    let known = client.request(Method::POST, &unsubscribe, As::Bearer(ADMIN_TOKEN), &[], Vec::new()).unwrap();
+    assert_eq!(known.status, 200, "only of whoever is known is anything written down");
     let audit = client.request(Method::GET, "/v1/audit", As::Bearer(ADMIN_TOKEN), &[], Vec::new()).unwrap().ok();
     assert!(!audit.to_string().contains("unsubscribe/"), "{audit}");
 
@@ -216,6 +218,7 @@ fn preferences_are_chosen_on_a_page() {
     assert!(html.contains("<legend>Offers &amp; news</legend>"), "{html}");
     assert!(html.contains(r#"name="purpose:marketing" value="yes" checked"#), "{html}");
     assert!(html.contains(r#"name="channel:email" value="no">"#), "nobody has said so: {html}");
+    assert!(html.contains(r#"name="was:purpose:marketing" value="yes""#), "{html}");
     assert!(!html.contains("channel:sms"), "no text messages are sent at all: {html}");
 
     let page =

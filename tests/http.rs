@@ -181,6 +181,13 @@ fn errors_are_json_with_a_code_and_a_message() {
     client.get("/v1/track").error(405);
     client.post_bytes("/v1/track", "{").error(400);
     assert_eq!(client.request(Method::GET, "/healthz", As::Nobody, &[], vec![]).unwrap().status, 200);
+    // Methods that somebody makes up are no further numbers to keep.
+    for made_up in [&b"BREW"[..], b"WHEN"] {
+        let method = Method::from_bytes(made_up).unwrap();
+        client.request(method, "/healthz", As::Nobody, &[], vec![]).unwrap().error(405);
+    }
+    assert_eq!(client.metric("tributary_http_requests_total", &["BREW"]), 0.0);
+    assert_eq!(client.metric("tributary_http_requests_total", &["method=\"other\"", "/healthz"]), 2.0);
 }
 
 #[test]

@@ -86,6 +86,9 @@ fn a_message_is_written_in_the_customers_language() {
     let english = render(&server, "welcome", &of_ada(), &position);
     assert_eq!(english["locale"], "en");
     assert_eq!(english["fields"]["text"], "You have €1,234.50 since January 31, 2026.");
+    let position = server.client.batch(&[ada(json!({ "email": " ada@example.com\n" }))]);
+    let blanks = render(&server, "welcome", &of_ada(), &position);
+    assert_eq!(blanks["fields"]["address"], "ada@example.com", "blanks are no part of an address");
 }
 
 #[test]

@@ -205,3 +205,29 @@ fn what_is_not_delivered_yet_survives_a_crash() {
     let ids = |deliveries: &[Delivery]| deliveries.iter().map(|delivery| delivery.id.clone()).collect::<BTreeSet<_>>();
     assert_eq!(ids(&receiver.accepted()), ids(&before), "the same messages, under the same ids");
 }
+
+#[test]
+fn a_message_that_cannot_be_made_is_counted_and_kept_with_its_event() {
+    let receiver = Receiver::start();
+    let url = &receiver.url;
+    let site = Site::new(&format!(
+        r#"
+destinations:
+  crm: {{ type: webhook, url: "{url}", secret: "env:CRM_SECRET", allow_private: true }}
+triggers:
+  thanks:
+    on: {{ event: Order Completed }}
+    send: {{ to: crm, body: '{{"total": {{{{ event.properties.total | money("EUR") | tojson }}}}}}' }}
+"#
+    ));
+    let server = site.with("CRM_SECRET", &secret()).start();
+    let paid = |total: Value| json!({ "type": "track", "userId": "u1", "event": "Order Completed", "properties": { "total": total } });
+    server.client.batch(&[paid(json!("much")), paid(json!(1_234.5))]);
+    let accepted = attempts(&receiver, 1);
+    assert_eq!(accepted[0].body, json!({ "total": "€1,234.50" }));
+    let rejected = server.client.rejected().remove(0);
+    assert_eq!((&rejected["code"], &rejected["source"]), (&json!("template_failed"), &json!("trigger thanks")));
+    let kept: Value = serde_json::from_str(rejected["body"].as_str().unwrap()).unwrap();
+    assert_eq!(kept["event"]["properties"]["total"], "much");
+    assert_eq!(server.client.metric("tributary_render_failures_total", &["thanks"]), 1.0);
+}

@@ -17,6 +17,8 @@ const VERSION: u8 = 1;
 const TAG: usize = 16;
 /// Longer than the token of the longest identifier.
 const TOKEN_CHARS: usize = 4_096;
+/// No longer than the token of the shortest: version, `sms`, a zero, `a:b` and the signature.
+const SHORTEST_TOKEN_CHARS: usize = 32;
 
 /// Whom a link is for, and which channel's messages it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,17 @@ impl Links {
         let (_, link) = signed.split_first().filter(|(version, _)| **version == VERSION)?;
         let (channel, identifier) = std::str::from_utf8(link).ok()?.split_once('\0')?;
         Some(Link { channel: Channel::from_name(channel)?, identifier: Identifier::parse(identifier)? })
+    }
+
+    /// A text without the links in it: who may read what is sent does not decide for the customer by them.
+    pub fn hidden(&self, text: &str) -> String {
+        let is_outside = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_');
+        let shown = |part: &str| {
+            let run = part.trim_end_matches(is_outside);
+            let is_token = run.len() >= SHORTEST_TOKEN_CHARS && self.read(run).is_some();
+            if is_token { part.replacen(run, "…", 1) } else { part.to_owned() }
+        };
+        text.split_inclusive(is_outside).map(shown).collect()
     }
 
     fn tag(&self, bytes: &[u8]) -> [u8; TAG] {
@@ -194,6 +207,17 @@ mod tests {
         }
         for text in ["", "A", "?", "ä", &"A".repeat(10_000)] {
             assert_eq!(links().read(text), None, "{text:.9}");
+        }
+    }
+
+    #[test]
+    fn who_reads_a_message_does_not_get_its_links() {
+        let short = Link { channel: Channel::Sms, identifier: Identifier::new("a", "b") };
+        let (token, other) = (links().token(&ada()), links().token(&short));
+        let text = format!("<https://shop.example/unsubscribe/{token}> &#x2f;{other}&quot; {token}");
+        assert_eq!(links().hidden(&text), "<https://shop.example/unsubscribe/…> &#x2f;…&quot; …");
+        for text in ["", "no links, but ä-_", &"x".repeat(5_000), "https://shop.example/unsubscribe/AAAA"] {
+            assert_eq!(links().hidden(text), text);
         }
     }
 

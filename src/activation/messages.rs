@@ -233,8 +233,10 @@ impl Messages {
         let content = self.contents.get(&send.to).copied().unwrap_or(Content::None);
         let mut values = values(trigger, &self.locale(about.profile), about);
         let has_address = matches!(content, Content::Fields(_)) && send.content.contains_key(ADDRESS);
+        // What templates leave around it is no part of it: some services would take it for another address.
         let address = has_address.then(|| render(ADDRESS, &values)).transpose()?;
-        if address.as_ref().is_some_and(|address| address.trim().is_empty()) {
+        let address = address.map(|address| address.trim().to_owned());
+        if address.as_ref().is_some_and(String::is_empty) {
             return Ok(Rendered::NoAddress);
         }
         let urls = self.urls(&send.to, address.as_deref(), about);

@@ -24,6 +24,10 @@ const IDS: usize = 1_000;
 const BODY_BYTES: usize = 128 << 10;
 /// How long a request may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A page whose messages have more bytes together ends early: a thousand of the longest would be 256 MiB.
+const PAGE_BYTES: usize = 4 << 20;
+/// Messages that are read at once.
+const AT_ONCE: usize = 16;
 
 /// Which dead letters.
 #[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
@@ -31,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Which {
     /// The destination's id.
     destination: String,
-    /// At most so many; 100 if not given, at most 1,000.
+    /// At most so many; 100 if not given, at most 1,000. Of long messages a page has fewer.
     limit: Option<usize>,
     /// The `next` of the page before.
     cursor: Option<u64>,
@@ -52,7 +56,8 @@ struct DeadLetter {
     profile: String,
     attempts: u32,
     created_at: String,
-    /// What was to be sent: the fields of a message, or the text of a body that is no JSON.
+    /// What was to be sent: the fields of a message, or the text of a body that is no JSON. Links by which customers
+    /// decide are left out.
     #[schema(value_type = Object)]
     body: Value,
 }
@@ -84,18 +89,36 @@ pub async fn list(
     require(&state.tokens, &headers, Role::Read)?;
     state.destination(&which.destination)?;
     let page = page::Page::new(which.limit, which.cursor);
-    let limit = page.limit();
-    let answer = state.read(move |_state, view| {
-        let mut letters = view.messages_to(DEAD, &which.destination, page.cursor, limit + 1)?;
+    let answer = state.read(move |state, view| {
+        let (mut limit, mut after, mut bytes) = (page.limit(), page.cursor, 0);
+        let mut letters = Vec::new();
+        while letters.len() <= limit && bytes < PAGE_BYTES {
+            let some = view.messages_to(DEAD, &which.destination, after, AT_ONCE.min(limit + 1 - letters.len()))?;
+            let Some((last, _)) = some.last() else { break };
+            after = Some(*last);
+            bytes += some.iter().map(|(_, letter)| letter.body.len()).sum::<usize>();
+            letters.extend(some);
+        }
+        if bytes >= PAGE_BYTES {
+            // It takes several messages to get there; the last one is that of the next page.
+            limit = limit.min(letters.len().saturating_sub(1));
+        }
         let next = page::cut(&mut letters, limit, |(number, _)| *number);
+        let without_links = |body: &[u8]| {
+            let text = String::from_utf8_lossy(body).into_owned();
+            let text = match &state.links {
+                Some(links) => links.hidden(&text),
+                None => text,
+            };
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        };
         let shown = letters.into_iter().map(|(_, letter)| DeadLetter {
             id: letter.id,
             trigger: letter.trigger,
             profile: letter.profile.to_string(),
             attempts: letter.attempts,
             created_at: format_millis(letter.created_at),
-            body: serde_json::from_slice(&letter.body)
-                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&letter.body).into_owned())),
+            body: without_links(&letter.body),
         });
         Ok(DeadLettersAnswer { dead_letters: shown.collect(), next })
     });

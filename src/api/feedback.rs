@@ -64,7 +64,7 @@ pub async fn feedback(
     let call = Call { destination: (id.as_str(), destination), uri: &uri, headers: &headers };
     // Whoever has no key need not send more.
     call.check_key()?;
-    let (body, _place) = state.visitors.read(&headers, body, FEEDBACK_BYTES).await?;
+    let (body, _place) = state.vendors.read(&headers, body, FEEDBACK_BYTES).await?;
     let told = match call.read(&body)? {
         Sns::Tell(told) => told,
         Sns::Confirm(url) => {

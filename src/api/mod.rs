@@ -44,8 +44,8 @@ use audit::Audit;
 use auth::Tokens;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::HeaderValue;
 use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
@@ -136,6 +136,7 @@ pub fn router(parts: Parts<'_>) -> Router {
         suggestions: parts.suggestions,
         links: parts.links,
         visitors: visitors::Visitors::default(),
+        vendors: visitors::Visitors::default(),
         moments: consent::Moments::default(),
         committed: parts.committed,
         log_stream: parts.log_stream,
@@ -225,10 +226,24 @@ async fn measure(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route =
         request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().clone();
+    let method = known(request.method());
     let response = next.run(request).await;
-    telemetry::request(&route, method.as_str(), response.status().as_u16(), started.elapsed());
+    telemetry::request(&route, method, response.status().as_u16(), started.elapsed());
     response
+}
+
+/// A method as metrics have it. HTTP lets clients make up others, and a metric keeps each for ever.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// Tells where a profile is that has become part of another: the same address with the other's id.

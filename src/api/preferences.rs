@@ -85,6 +85,8 @@ async fn choose(state: &Arc<ApiState>, token: Token, headers: &HeaderMap, body: 
 fn invited(state: &ApiState, token: Token) -> Result<(String, Link), ApiError> {
     let Path(token) = token?;
     let link = state.links.as_ref().and_then(|links| links.read(&token));
+    // By other rules than those of its time it may be nobody's: what is said by it would be lost.
+    let link = link.filter(|link| state.processor.identifier(&link.identifier.to_string()).is_ok());
     let link = link.ok_or_else(|| ApiError::not_found("no_such_link", "this link leads nowhere"))?;
     state.visitors.admit(&token)?;
     Ok((token, link))
@@ -164,12 +166,14 @@ fn groups(definitions: &Definitions, come_by: Channel, said: &Consent) -> Vec<Gr
     groups.into_iter().filter(|group| !group.questions.is_empty()).collect()
 }
 
-/// What they have chosen, of what can be. A question that is not answered stays open.
+/// What they have chosen, of what can be. A question that is not answered stays open; and an answer that the page has
+/// shown already is none: something else may have been said since.
 fn chosen(form: &str, definitions: &Definitions, come_by: Channel) -> Consent {
     let answers: BTreeMap<String, String> = fields(form).into_iter().collect();
-    let answer = |field: &str| match answers.get(field).map(String::as_str) {
-        Some("yes") => Some(true),
-        Some("no") => Some(false),
+    let answer = |field: &str| match answers.get(field) {
+        told if told == answers.get(&format!("was:{field}")) => None,
+        Some(told) if told == "yes" => Some(true),
+        Some(told) if told == "no" => Some(false),
         _ => None,
     };
     let purposes = definitions.contact.purposes.keys();
@@ -225,5 +229,14 @@ mod tests {
         let chosen = chosen(form, &definitions(), Channel::Email);
         assert_eq!(chosen.purposes, BTreeMap::from([("Service Updates".to_owned(), false)]));
         assert_eq!(chosen.subscriptions, BTreeMap::from([(Channel::Email, Subscription::Subscribed)]));
+    }
+
+    #[test]
+    fn what_a_page_has_shown_is_not_said_again() {
+        let form = "was:purpose:marketing=yes&purpose:marketing=yes&was:purpose:Service+Updates=&\
+                    purpose:Service+Updates=yes&was:channel:email=yes&channel:email=no";
+        let chosen = chosen(form, &definitions(), Channel::Email);
+        assert_eq!(chosen.purposes, BTreeMap::from([("Service Updates".to_owned(), true)]));
+        assert_eq!(chosen.subscriptions, BTreeMap::from([(Channel::Email, Subscription::Unsubscribed)]));
     }
 }

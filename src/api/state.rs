@@ -49,6 +49,8 @@ pub struct ApiState {
     pub links: Option<Arc<Links>>,
     /// Bounds of who comes without a token.
     pub visitors: Visitors,
+    /// The same for vendors: anybody may begin a call to them, which takes no customer's place.
+    pub vendors: Visitors,
     /// When customers say what they want.
     pub moments: Moments,
     /// What time it is.

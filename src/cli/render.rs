@@ -45,6 +45,8 @@ fn told(answer: &RenderAnswer) -> String {
     let body = body.iter().map(|body| ("body", Value::String(body.clone())));
     for (name, value) in fields.chain(body) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // Customers' names and such are in it: none of them speaks to the terminal.
+        let value = value.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{fffd}");
         text += &match value.contains('\n') {
             true => format!("{name}:\n  {}\n", value.trim_end().replace('\n', "\n  ")),
             false => format!("{name}: {value}\n"),
@@ -77,6 +79,15 @@ mod tests {
                 "fields": { "address": "ada@example.com", "data": { "n": 1 }, "text": "Hallo\nAda\n" } }),
             "welcome to mail (email), in de-AT\naddress: ada@example.com\ndata: {\"n\":1}\ntext:\n  Hallo\n  Ada\n\
              it would be sent now\n",
+        );
+    }
+
+    #[test]
+    fn nobody_speaks_to_the_terminal() {
+        check(
+            json!({ "trigger": "a", "destination": "b", "channel": "slack", "locale": "en", "verdict": "send",
+                "fields": { "text": "Ada\u{1b}[2J\r\tLovelace" } }),
+            "a to b (slack), in en\ntext: Ada\u{fffd}[2J\u{fffd}\tLovelace\nit would be sent now\n",
         );
     }
 

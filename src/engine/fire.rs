@@ -81,7 +81,7 @@ impl<'a> Outbox<'a> {
                     code: "template_failed".to_owned(),
                     reason: error.to_string(),
                     source: format!("trigger {trigger}"),
-                    body: serde_json::json!({ "profile": profile.to_string() }).to_string().into_bytes(),
+                    body: rejected_body(profile, occasion),
                 });
                 return Ok(());
             }
@@ -171,4 +171,13 @@ impl<'a> Outbox<'a> {
         self.profiles.insert(id, profile.clone());
         Ok(profile)
     }
+}
+
+/// What is kept of a message that could not be made: whom it was for, and the event that set it off.
+fn rejected_body(profile: ProfileId, occasion: Occasion<'_>) -> Vec<u8> {
+    let event = match occasion {
+        Occasion::Event(event) => serde_json::from_slice(&event.body).ok(),
+        Occasion::Segment { .. } => None::<serde_json::Value>,
+    };
+    serde_json::json!({ "profile": profile.to_string(), "event": event }).to_string().into_bytes()
 }

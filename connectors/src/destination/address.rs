@@ -55,7 +55,7 @@ fn is_private_v6(ip: Ipv6Addr) -> bool {
     if let Some(ip) = embedded_v4(ip) {
         return is_private_v4(ip);
     }
-    let [first, second, ..] = ip.segments();
+    let [first, second, third, ..] = ip.segments();
     ip.is_loopback()
         || ip.is_unspecified()
         || ip.is_multicast()
@@ -63,6 +63,7 @@ fn is_private_v6(ip: Ipv6Addr) -> bool {
         || (first & 0xffc0) == 0xfe80 // link local
         || (first & 0xffc0) == 0xfec0 // site local
         || (first == 0x2001 && second == 0xdb8) // documentation
+        || (first == 0x64 && second == 0xff9b && third == 1) // a network's own way to IPv4 (RFC 8215)
 }
 
 /// The IPv4 address that an IPv6 address stands for: mapped, compatible, 6to4, NAT64.
@@ -106,6 +107,7 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::a00:1",
             "2002:7f00:1::",
             "::10.0.0.1",
         ];

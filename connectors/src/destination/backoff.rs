@@ -31,4 +31,11 @@ mod tests {
         assert_eq!(wait(1, Some(Duration::from_secs(7)), 0.0), Duration::from_secs(7));
         assert_eq!(wait(1, Some(Duration::from_secs(86_400)), 0.0), LONGEST);
     }
+
+    #[test]
+    fn as_many_attempts_as_are_usual_take_over_an_hour() {
+        // Between 35 attempts there are 34 waits, each half as long as it may be on average.
+        let all: Duration = (1..35).map(|attempts| wait(attempts, None, 0.5)).sum();
+        assert!((3_600..4_500).contains(&all.as_secs()), "{all:?}");
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::argument::{excerpt, is_untold, locale, mistaken, unreadable};
 use super::number::{FUEL, read, unwritable};
-use fixed_decimal::Decimal;
+use fixed_decimal::{Decimal, Sign};
 use icu_experimental::dimension::currency::CurrencyType;
 use icu_experimental::dimension::currency::formatter::CurrencyFormatter;
 use icu_experimental::dimension::currency::options::CurrencyFormatterOptions;
@@ -35,7 +35,15 @@ pub(super) fn money(
     let amount = read("money", value)?;
     let formatter = CurrencyFormatter::try_new_symbol((&locale).into(), code, CurrencyFormatterOptions::default());
     let formatter = formatter.map_err(|error| unwritable("money", &error))?;
-    Ok(formatter.format_fixed_decimal(&amount).to_string())
+    let write = |amount: &Decimal| formatter.format_fixed_decimal(amount).to_string();
+    if amount.sign == Sign::Negative {
+        // What is rounded to nothing has no sign; to how many digits, the formatter alone knows.
+        let nothing = write(&Decimal::from(0));
+        if write(&amount.clone().with_sign(Sign::None)) == nothing {
+            return Ok(nothing);
+        }
+    }
+    Ok(write(&amount))
 }
 
 /// A number of percent.

@@ -86,6 +86,9 @@ fn money_has_the_digits_of_its_currency_and_stands_where_the_language_has_it() {
     check_in("order.total | money(\"JPY\", LOCALE)", &[("en", "¥1,235"), ("de", "1.235\u{a0}¥"), ("ja", "￥1,235")]);
     check("\"12345.67\" | money(\"EGP\", locale=\"ar-EG\")", "\u{200f}١٢٬٣٤٥٫٦٧\u{a0}ج.م.\u{200f}");
     check("\"-12.3\" | money(\"EUR\", locale=\"de\")", "-12,30\u{a0}€");
+    check("\"-0.004\" | money(\"EUR\")", "€0.00");
+    check("\"-0.4\" | money(\"JPY\", locale=\"ja\")", "￥0");
+    check("\"-0.005\" | money(\"EUR\")", "-€0.01");
     check("99999999999999999.99 | money(\"EUR\")", "€100,000,000,000,000,000.00");
     check("\"99999999999999999.99\" | money(\"EUR\")", "€99,999,999,999,999,999.99");
 }

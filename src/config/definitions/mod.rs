@@ -96,7 +96,7 @@ pub(crate) fn read(files: &[Arc<Source>], around: Surroundings<'_>, mistakes: &M
 
     let contact = contact::decode(&sections("contact"));
     let mut known = triggers::Known::new(&traits, &segments, around.has_public_url);
-    let (locales, texts) = locales::decode(&sections("locales"), &known.traits);
+    let (locales, texts) = locales::decode(&sections("locales"), &known.traits, known.has_links);
     known.texts = texts;
     let mut definitions = Definitions { identity, contact, locales, ..Definitions::default() };
     let mut sites = expressions::Sites::default();

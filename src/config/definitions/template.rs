@@ -15,6 +15,8 @@ pub(super) struct Known<'a> {
     pub(super) traits: &'a BTreeSet<&'a str>,
     /// Keys of texts.
     pub(super) texts: &'a BTreeSet<String>,
+    /// Whether messages can have links to this server.
+    pub(super) has_links: bool,
 }
 
 /// What there is in variables of which that is known.
@@ -113,6 +115,10 @@ fn check_variables(
         let root = parts.next().unwrap_or_default();
         let members = MEMBERS.iter().find(|(name, _)| *name == root).map(|(_, members)| *members);
         let message = match (root, parts.next(), members) {
+            ("message", Some(link @ ("unsubscribe_url" | "preferences_url")), _) if !known.has_links => {
+                let mend = "set [http] public_url to the address of this server as customers reach it";
+                format!("`message.{link}` leads nowhere; {mend}")
+            }
             ("computed", Some(name), _) if !known.traits.contains(name) => {
                 format!("there is no computed trait `{name}`{}", suggestion(name, known.traits.iter().copied()))
             }

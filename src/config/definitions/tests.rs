@@ -355,4 +355,11 @@ fn links_lead_to_the_server_as_customers_reach_it() {
         &["t.yaml:4:51: triggers.t.send.body: `message.preferences_url` leads nowhere; set [http] public_url to the \
              address of this server as customers reach it"],
     );
+    check(
+        "locales: { texts: { en: { footer: \"No more: {{ message.unsubscribe_url }}\" } } }\n",
+        &[
+            "t.yaml:1:48: locales.texts.en.footer: `message.unsubscribe_url` leads nowhere; set [http] public_url to the \
+             address of this server as customers reach it",
+        ],
+    );
 }

@@ -19,7 +19,7 @@ pub(super) struct Known<'a> {
     /// What messages to each are made of; `None` where the destination is mistaken itself.
     destinations: BTreeMap<&'a str, Option<Content>>,
     /// Whether messages can have links to this server.
-    has_links: bool,
+    pub(super) has_links: bool,
 }
 
 impl<'a> Known<'a> {
@@ -31,7 +31,7 @@ impl<'a> Known<'a> {
 
     /// What templates may refer to.
     pub(super) fn templates(&self) -> template::Known<'_> {
-        template::Known { traits: &self.traits, texts: &self.texts }
+        template::Known { traits: &self.traits, texts: &self.texts, has_links: self.has_links }
     }
 
     /// There is this destination.
@@ -127,8 +127,7 @@ fn decode_send(field: &Field<'_>, known: &Known<'_>) -> Option<Send> {
     let ready = table.get("template").map(|field| decode_template(&field, content));
     let texts = match ready {
         Some(ready) => ready.map(|text| BTreeMap::from([("body".to_owned(), text)])),
-        None => decode_fields(&table, content.fields(), known)
-            .filter(|texts| known.has_links || !miss_links(&table, content.fields(), texts)),
+        None => decode_fields(&table, content.fields(), known),
     };
     table.finish();
     Some(Send { to, content: texts? })
@@ -174,21 +173,6 @@ fn decode_fields(
         good = false;
     }
     good.then_some(texts)
-}
-
-/// Whether templates have links that lead nowhere, which is a mistake.
-fn miss_links(table: &Table<'_>, rules: &'static [FieldRule], texts: &BTreeMap<String, String>) -> bool {
-    let links = ["message.unsubscribe_url", "message.preferences_url"];
-    let mut any = false;
-    for FieldRule { name, .. } in rules {
-        let (Some(text), Some(field)) = (texts.get(*name), table.get(name)) else { continue };
-        if let Some((link, at)) = links.into_iter().find_map(|link| Some((link, text.find(link)?))) {
-            let mend = "set [http] public_url to the address of this server as customers reach it";
-            field.wrong_at(&field.node.location_of_byte(at), format!("`{link}` leads nowhere; {mend}"));
-            any = true;
-        }
-    }
-    any
 }
 
 /// The id of something that is defined.

@@ -119,9 +119,10 @@ impl Apns {
     async fn judge(&self, answer: &Answer, token: &str, now: u64) -> Outcome {
         let Refusal { reason } = answer.json().unwrap_or_default();
         match reason.as_str() {
-            "BadDeviceToken" | "DeviceTokenNotForTopic" | "ExpiredToken" | "Unregistered" => {
-                Outcome::Unreachable { reason: answer.reason() }
-            }
+            "ExpiredToken" | "Unregistered" => Outcome::Unreachable { reason: answer.reason() },
+            // Also what every device is answered with when the settings name the other environment, or another app: no
+            // device is given up for that.
+            "BadDeviceToken" | "DeviceTokenNotForTopic" => answer.dead(),
             "ExpiredProviderToken" => answer.retry(self.token.refused(token, now, LEAST_AGE_SECONDS).await),
             // Others with the same key change their tokens too often, or we were started too often. It passes.
             "TooManyProviderTokenUpdates" => answer.retry(Blame::Pace),

@@ -157,8 +157,10 @@ impl Fcm {
     async fn judge(&self, answer: &Answer, token: &str, now: u64) -> Outcome {
         let Failure { error } = answer.json().unwrap_or_default();
         match error.code() {
-            // The second is of another sender's app: whatever we send, it does not get there.
-            "UNREGISTERED" | "SENDER_ID_MISMATCH" => Outcome::Unreachable { reason: answer.reason() },
+            "UNREGISTERED" => Outcome::Unreachable { reason: answer.reason() },
+            // The token is of another project's app. If the settings name the wrong project, all are: no device is given
+            // up for that.
+            "SENDER_ID_MISMATCH" => answer.dead(),
             "INVALID_ARGUMENT" if error.is_of_token() => Outcome::Unreachable { reason: answer.reason() },
             "UNAUTHENTICATED" => answer.retry(self.access.refused(token, now, LEAST_AGE_SECONDS).await),
             // Apple or a browser's push service does not know the project.

@@ -171,7 +171,7 @@ async fn what_an_answer_means() {
     let invalid_token = "The registration token is not a valid FCM registration token";
     let cases = [
         (failure(404, "NOT_FOUND", "Requested entity was not found.", &fcm_error("UNREGISTERED")), unreachable),
-        (failure(403, "PERMISSION_DENIED", "SenderId mismatch", &fcm_error("SENDER_ID_MISMATCH")), unreachable),
+        (failure(403, "PERMISSION_DENIED", "SenderId mismatch", &fcm_error("SENDER_ID_MISMATCH")), dead),
         (failure(400, "INVALID_ARGUMENT", invalid_token, &fcm_error("INVALID_ARGUMENT")), unreachable),
         (failure(400, "INVALID_ARGUMENT", "Invalid token", &violation("message.token")), unreachable),
         (failure(400, "INVALID_ARGUMENT", "Invalid value", &violation("message.data[0].value")), dead),

@@ -7,8 +7,8 @@ use tributary_model::DeliveryPolicy;
 
 /// An endpoint that needs longer does its work in the wrong place.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// With doubling pauses, over an hour: long enough for a restart or a deployment at the other end.
-const MAX_ATTEMPTS: u32 = 10;
+/// With doubling pauses of up to five minutes, over an hour: long enough for a restart or a deployment at the other end.
+const MAX_ATTEMPTS: u32 = 35;
 /// Enough to hide a network's latency, not enough to hurt an endpoint.
 const CONCURRENCY: usize = 8;
 /// What is said later than this is hardly worth saying.

@@ -25,7 +25,13 @@ pub(super) fn read_certificates(field: &Field<'_>) -> Option<Vec<u8>> {
 pub(super) fn endpoint(table: &Table<'_>, usual: &str, reach: Option<&Reach>) -> Option<String> {
     match table.get("endpoint") {
         Some(field) => {
-            Some(url(&field, reach.is_none_or(|reach| reach.allow_private))?.trim_end_matches('/').to_owned())
+            let allow_private = reach.is_none_or(|reach| reach.allow_private);
+            let text = url(&field, allow_private)?;
+            if !allow_private && !text.to_ascii_lowercase().starts_with("https:") {
+                field.wrong("what is secret would go over the network in the clear; write https://…");
+                return None;
+            }
+            Some(text.trim_end_matches('/').to_owned())
         }
         None => Some(usual.to_owned()),
     }

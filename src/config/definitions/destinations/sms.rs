@@ -20,7 +20,7 @@ pub(super) fn twilio(table: &Table<'_>, variables: &Variables) -> Option<TwilioD
         }
     };
     let callback = table.get("callback_url");
-    let callback = callback.map_or(Some(None), |field| reach::url(&field, true).map(Some));
+    let callback = callback.map_or(Some(None), |field| decode_callback(&field).map(Some));
     let words = [("give_up", false), ("repeat", true)];
     let repeats = table.get("after_timeout").map_or(Some(false), |field| field.one_of(&words));
     Some(TwilioDestination {
@@ -32,6 +32,17 @@ pub(super) fn twilio(table: &Table<'_>, variables: &Variables) -> Option<TwilioD
         endpoint: endpoint?,
         reach: reach?,
     })
+}
+
+/// This server as Twilio reaches it, without what is added to it.
+fn decode_callback(field: &Field<'_>) -> Option<String> {
+    let url = reach::url(field, true)?;
+    if url.contains(['?', '#']) || url.contains("/v1/feedback") {
+        let example = "such as https://cdp.example.com: /v1/feedback/ID is added to it";
+        field.wrong(format!("write this server's address alone, {example}"));
+        return None;
+    }
+    Some(url)
 }
 
 /// Twilio's names of things: two letters and 32 hex digits.

@@ -35,7 +35,7 @@ fn told(fields: &str, expected: &str) {
 fn how_a_destination_may_be_called_has_usual_values_and_can_be_set() {
     let usual = DeliveryPolicy {
         timeout_ms: 10_000,
-        max_attempts: 10,
+        max_attempts: 35,
         concurrency: 8,
         rate: None,
         give_up_after_ms: 3 * 86_400_000,
@@ -110,6 +110,13 @@ fn who_sends_a_text_message_and_what_is_done_when_nobody_answers() {
     let DestinationKind::Twilio(twilio) = good(&format!("{account}, from: Shop")) else { panic!("no Twilio") };
     assert_eq!(twilio.sender, TwilioSender::From("Shop".to_owned()));
     assert!(!twilio.repeat_after_timeout, "a message that may have been sent is not sent again");
+    for wrong in ["https://cdp.example.com/v1/feedback/a", "https://cdp.example.com/?a=b"] {
+        let mend = "such as https://cdp.example.com: /v1/feedback/ID is added to it";
+        told(
+            &format!("{account}, from: Shop, callback_url: \"{wrong}\""),
+            &format!("destinations.a.callback_url: write this server's address alone, {mend}"),
+        );
+    }
     told(account, "destinations.a: write either `from` (a number, short code or sender id) or `messaging_service_sid`");
     told(
         r#"type: twilio, account_sid: "12", auth_token: env:TOKEN, from: Shop"#,
@@ -201,6 +208,10 @@ fn mailboxes_phones_and_browsers() {
     told(
         "type: smtp, host: smtp.example.com, security: none, username: shop, password: env:TOKEN, from: a@example.com",
         "destinations.a: a password would go over the network in the clear; write `security: tls` or `starttls`",
+    );
+    told(
+        "type: sendgrid, api_key: env:TOKEN, from: a@example.com, endpoint: \"http://api.sendgrid.com\"",
+        "destinations.a.endpoint: what is secret would go over the network in the clear; write https://…",
     );
     told(
         "type: fcm, service_account: env:TOKEN",

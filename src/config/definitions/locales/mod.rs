@@ -22,7 +22,7 @@ struct Texts<'a> {
 }
 
 /// The locales, and the keys that there are in the default one: whether or not the texts are right.
-pub(super) fn decode(sections: &[Field<'_>], traits: &BTreeSet<&str>) -> (Locales, BTreeSet<String>) {
+pub(super) fn decode(sections: &[Field<'_>], traits: &BTreeSet<&str>, has_links: bool) -> (Locales, BTreeSet<String>) {
     let tables: Vec<Table<'_>> = sections.iter().filter_map(Field::table).collect();
     let all = |name| tables.iter().filter_map(|table| table.get(name)).collect::<Vec<_>>();
     let usual = Locales::default();
@@ -43,7 +43,7 @@ pub(super) fn decode(sections: &[Field<'_>], traits: &BTreeSet<&str>) -> (Locale
     {
         field.wrong(format!("there are no texts in `{default}`, which whoever has no other language reads"));
     }
-    let known = Known { traits, texts: &keys };
+    let known = Known { traits, texts: &keys, has_links };
     let mut locales = Locales { default, from, texts: BTreeMap::new() };
     for (locale, Texts { entries, .. }) in by_locale {
         let is_default = locale == locales.default;

@@ -81,7 +81,7 @@ fn kind(event: &Event) -> Option<FeedbackKind> {
         }),
         "spamreport" => Some(FeedbackKind::Complained),
         "unsubscribe" | "group_unsubscribe" => Some(FeedbackKind::Unsubscribed),
-        "group_resubscribe" => Some(FeedbackKind::Resubscribed),
+        // `group_resubscribe` is a yes to one group of mails, which is none to the whole channel.
         _ => None,
     }
 }
@@ -172,7 +172,6 @@ mod tests {
             (json!({ "event": "spamreport" }), FeedbackKind::Complained),
             (json!({ "event": "unsubscribe" }), FeedbackKind::Unsubscribed),
             (json!({ "event": "group_unsubscribe", "asm_group_id": 10 }), FeedbackKind::Unsubscribed),
-            (json!({ "event": "group_resubscribe", "asm_group_id": 10 }), FeedbackKind::Resubscribed),
         ];
         for (mut event, kind) in cases {
             event["email"] = "ann@example.com".into();
@@ -197,6 +196,7 @@ mod tests {
             { "event": "processed", "email": "ann@example.com", "sg_event_id": "1" },
             { "event": "deferred", "email": "ann@example.com", "sg_event_id": "2", "response": "450 later" },
             { "event": "open", "email": "ann@example.com", "sg_event_id": "3", "sg_machine_open": true },
+            { "event": "group_resubscribe", "email": "ann@example.com", "sg_event_id": "5", "asm_group_id": 10 },
             { "event": "account_status_change", "sg_event_id": "4", "type": "compliance_suspend", "timestamp": 1 },
         ]);
         assert!(told(&events).is_empty());
